@@ -1,0 +1,138 @@
+"""What a bundle does first on the command line: refuse misspelt ids, and turn our errors into one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+from mcf_bundle import errors
+from mcf_bundle.errors import ArgumentError, McfError
+
+_PROGRAM = ("monai", "bundle", "__main__.py")
+_COMMANDS = ("run", "run_workflow")
+# A worker process of a DataLoader sends its error as text, inside a RuntimeError.
+_FROM_WORKER = re.compile(rf"^{re.escape(errors.__name__)}\.(?P<name>\w+): (?P<message>.+)$", re.MULTILINE)
+
+
+def guard_command_line(argv: Sequence[str] | None = None) -> None:
+    """Make ``python -m monai.bundle run`` end in one line on an error of ours, and check its overrides.
+
+    A bundle calls this first, in ``initialize``. It does nothing where the config is used in any other way:
+    Python programs and notebooks keep their own excepthook and receive the exception as it is.
+
+    Args:
+        argv: the command line, default ``sys.argv``.
+
+    Raises:
+        ArgumentError: an override names an id that the config files do not have.
+    """
+    argv = sys.argv if argv is None else argv
+    if len(argv) < 2 or Path(argv[0]).parts[-3:] != _PROGRAM or argv[1] not in _COMMANDS:
+        return
+    sys.excepthook = _excepthook
+    _log_our_errors_without_traceback()
+    from mcf_bundle.overrides import check_command  # imports MONAI, which `python -m mcf_bundle` does without
+
+    check_command(argv[2:])
+
+
+def exit_with(error: BaseException) -> NoReturn:
+    """End the program as an error of ours asks: one line on stderr, and its exit code.
+
+    With ``MCF_DEBUG=1`` in the environment the traceback comes before the line.
+
+    Args:
+        error: an error of ours, or one that was raised because of it.
+
+    Raises:
+        SystemExit: always, with the error's exit code; 1 if none of ours is found.
+    """
+    message, exit_code = describe(error) or (str(error), 1)
+    sys.stdout.flush()
+    if _debugging():
+        traceback.print_exception(error)
+    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    raise SystemExit(exit_code)
+
+
+def describe(error: BaseException | None) -> tuple[str, int] | None:
+    """Find an error of ours among the causes of ``error``.
+
+    Args:
+        error: any exception; MONAI wraps what a config expression raises into a RuntimeError.
+
+    Returns:
+        Its message and exit code, or None if no error of ours led to ``error``.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, McfError):
+            return str(error), error.exit_code
+        if from_worker := _FROM_WORKER.findall(str(error)):
+            name, message = from_worker[-1]
+            return message, getattr(errors, name, McfError).exit_code
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None
+
+
+def as_path(value: Any, name: str) -> Path:
+    """Convert what the command line made of a path back to a path.
+
+    Fire reads ``2024`` as a number, ``a,b`` as a tuple and a flag without value as True.
+
+    Args:
+        value: a path, text, or a whole number; a leading ``~`` is expanded.
+        name: the argument's name, for the message.
+
+    Returns:
+        The path, relative if it came so.
+
+    Raises:
+        ArgumentError: the value is empty or cannot have been one path.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str | os.PathLike) and os.fspath(value):
+        return Path(os.fspath(value)).expanduser()
+    if value is None or value is True or value == "":
+        problem, remedy = "a path is expected and none was given", f"write --{name} FOLDER"
+    else:
+        problem = f"a path is expected and {value!r} came, a {type(value).__name__}"
+        remedy = f"""quote it twice so that it stays text, --{name} "'a,b'", or write ./ before it"""
+    raise ArgumentError(f"--{name}", problem, remedy)
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    """Report an error of ours in one line; leave every other exception to Python.
+
+    CPython ends with the exit code of a SystemExit that leaves this hook, and still runs what atexit holds.
+    """
+    if describe(error) is None:
+        sys.__excepthook__(kind, error, where)
+    else:
+        exit_with(error.with_traceback(where))
+
+
+def _log_our_errors_without_traceback() -> None:
+    """Keep tracebacks of our errors out of the log, where MONAI's StatsHandler would put them."""
+    make_record = logging.getLogRecordFactory()
+
+    def make_quiet_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make_record(*args, **kwargs)
+        if record.exc_info and describe(record.exc_info[1]) and not _debugging():
+            record.exc_info = None
+        return record
+
+    logging.setLogRecordFactory(make_quiet_record)
+
+
+def _debugging() -> bool:
+    return os.environ.get("MCF_DEBUG") == "1"

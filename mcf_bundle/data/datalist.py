@@ -1,0 +1,221 @@
+"""datalist.json: what there is, slice by slice, and who trains, validates or tests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mcf_bundle.data.lgg import Cohort, list_slices
+from mcf_bundle.data.splits import TRAIN, assign_folds, patient_traits, split_patients, split_slices
+from mcf_bundle.data.volume import Volume
+from mcf_bundle.errors import ArgumentError, DataError, LeakageError
+
+REAL, SYNTHETIC = "real", "synthetic"
+"""Roots: the dataset's folder, and the folder of generated patients. Paths are relative to their root."""
+
+SPLITS_BY = ("patient", "slice")
+"""How patients are split: 'slice' is the paper's way, which leaks."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One slice.
+
+    Attributes:
+        root: `REAL` or `SYNTHETIC`.
+        image: path of the image, relative to the root.
+        label: path of the mask, relative to the root.
+        patient: name.
+        slice: number in the file name.
+        institution: code.
+        tumor: whether the mask is not empty. False means 'no mask', not 'healthy'.
+        fold: cross-validation fold of the patient; None for synthetic slices, which follow their split.
+        split: train, validation or test.
+    """
+
+    root: str
+    image: str
+    label: str
+    patient: str
+    slice: int
+    institution: str
+    tumor: bool
+    fold: int | None
+    split: str
+
+
+@dataclass(frozen=True)
+class Datalist:
+    """All slices of a dataset, real ones first.
+
+    Attributes:
+        split_by: see `SPLITS_BY`.
+        split_seed: seed of the split.
+        entries: ordered by root, patient and slice.
+        skipped: patients left out, with the reason.
+    """
+
+    split_by: str
+    split_seed: int
+    entries: tuple[Entry, ...]
+    skipped: Mapping[str, str]
+
+    @property
+    def leaks(self) -> bool:
+        """Whether slices of one patient stand in several splits by design."""
+        return self.split_by == "slice"
+
+    def patient_splits(self) -> dict[str, str]:
+        """Return the split of each real patient, ordered by name.
+
+        Raises:
+            LeakageError: if a patient stands in more than one split.
+        """
+        found: dict[str, set[str]] = defaultdict(set)
+        for entry in self.entries:
+            if entry.root == REAL:
+                found[entry.patient].add(entry.split)
+        for patient, splits in sorted(found.items()):
+            if len(splits) > 1:
+                raise LeakageError(
+                    f"patient {patient}",
+                    f"has slices in {' and '.join(sorted(splits))}",
+                    "split by patient: run `python -m mcf_bundle prepare` without --split slice",
+                )
+        return {patient: splits.pop() for patient, splits in sorted(found.items())}
+
+
+def make_datalist(
+    cohort: Cohort, *, split_seed: int = 0, split_by: str = "patient", pinned_to_train: Sequence[str] = ()
+) -> Datalist:
+    """List a cohort's slices with split and fold.
+
+    Args:
+        cohort: the patients.
+        split_seed: seed of the split; unrelated to a generation's seed.
+        split_by: "patient", or "slice" for the paper's leaking split.
+        pinned_to_train: patients that a checkpoint saw in training and that must not be evaluated on.
+
+    Raises:
+        ArgumentError: for another `split_by`.
+    """
+    if split_by not in SPLITS_BY:
+        raise ArgumentError("split", f"{split_by!r} does not exist", f"choose one of {', '.join(SPLITS_BY)}")
+    traits = [patient_traits(volume) for volume in cohort.volumes]
+    folds = assign_folds(traits, split_seed)
+    by_patient = split_patients(traits, split_seed, pinned_to_train=pinned_to_train)
+    numbered = [(volume.patient, number) for volume in cohort.volumes for number in volume.slice_numbers]
+    splits = {pair: by_patient[pair[0]] for pair in numbered}
+    if split_by == "slice":
+        splits = split_slices(numbered, split_seed)
+    entries = [
+        entry
+        for volume in cohort.volumes
+        for entry in _entries(cohort.root, volume, folds[volume.patient], splits)
+    ]
+    return Datalist(split_by, split_seed, tuple(entries), dict(cohort.skipped))
+
+
+def _entries(root: Path, volume: Volume, fold: int, splits: Mapping[tuple[str, int], str]) -> list[Entry]:
+    return [
+        Entry(
+            root=REAL,
+            image=files.image.relative_to(root).as_posix(),
+            label=files.mask.relative_to(root).as_posix(),
+            patient=volume.patient,
+            slice=files.number,
+            institution=volume.institution,
+            tumor=bool(has_tumor),
+            fold=fold,
+            split=splits[volume.patient, files.number],
+        )
+        for files, has_tumor in zip(list_slices(root / volume.patient), volume.labels, strict=True)
+    ]
+
+
+def check_train_only(datalist: Datalist, patients: Sequence[str]) -> None:
+    """Refuse patients that are not training patients through and through.
+
+    Raises:
+        LeakageError: names the first patient of the validation or test set, or of several splits.
+    """
+    splits = datalist.patient_splits()
+    for patient in patients:
+        if splits.get(patient) != TRAIN:
+            where = splits.get(patient, "no split")
+            raise LeakageError(
+                f"patient {patient}",
+                f"belongs to {where}, hosts and donors come from {TRAIN} only",
+                "make the datalist again with `python -m mcf_bundle prepare`",
+            )
+
+
+def to_json(datalist: Datalist) -> str:
+    """Serialize, with a digest of the split that reveals later edits of it."""
+    content = {
+        "split_by": datalist.split_by,
+        "split_seed": datalist.split_seed,
+        "leaks": datalist.leaks,
+        "split_digest": split_digest(datalist),
+        "skipped": dict(datalist.skipped),
+        "entries": [asdict(entry) for entry in datalist.entries],
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def read_datalist(path: Path) -> Datalist:
+    """Read a datalist.json.
+
+    Raises:
+        DataError: if the file is missing, not JSON, or lacks a field.
+        LeakageError: if the splits of its real slices were changed after it was written.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        datalist = Datalist(
+            content["split_by"],
+            content["split_seed"],
+            tuple(Entry(**entry) for entry in content["entries"]),
+            content["skipped"],
+        )
+        digest = content["split_digest"]
+    except OSError as error:
+        raise DataError(
+            path, f"cannot be read ({error.strerror})", "make it with `python -m mcf_bundle prepare`"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"is not a datalist ({type(error).__name__}: {error})"
+        raise DataError(path, problem, "make it again with `python -m mcf_bundle prepare`") from error
+    if not datalist.leaks:
+        datalist.patient_splits()
+    if digest != split_digest(datalist):
+        raise LeakageError(
+            path,
+            "its splits were edited after it was written",
+            "make it again with `python -m mcf_bundle prepare`",
+        )
+    return datalist
+
+
+def split_digest(datalist: Datalist) -> str:
+    """Return the SHA-256 of who stands in which split, hexadecimal; synthetic slices do not count."""
+    lines = [f"{e.patient}/{e.slice}/{e.split}" for e in datalist.entries if e.root == REAL]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def summarize(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
+    """Count patients, slices and tumor slices by split."""
+    table: dict[str, dict[str, Any]] = {}
+    for split in sorted({entry.split for entry in entries}):
+        chosen = [entry for entry in entries if entry.split == split]
+        table[split] = {
+            "patients": len({entry.patient for entry in chosen}),
+            "slices": len(chosen),
+            "tumor": sum(entry.tumor for entry in chosen),
+        }
+    return table

@@ -1,0 +1,228 @@
+"""Reader of the LGG layout: one folder a patient, one RGB TIFF and one mask TIFF a slice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from mcf_bundle.data.volume import Channel, Volume
+from mcf_bundle.errors import DataError
+
+SIZE_DIVISOR = 32
+"""Sides of the slices are multiples of this: the networks halve them up to five times."""
+
+_SLICE_NAME = re.compile(r"(?P<patient>.+)_(?P<number>\d+)(?P<mask>_mask)?\.tiff?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SliceFiles:
+    """The two files of a slice."""
+
+    number: int
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """All patients of a dataset that could be read, ordered by name.
+
+    Attributes:
+        root: the folder that holds the patients' folders.
+        volumes: one a patient.
+        skipped: patients left out on request, with the reason.
+    """
+
+    root: Path
+    volumes: tuple[Volume, ...]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def dataset_root(dataset_dir: Path) -> Path:
+    """Return the folder whose children are patients: `dataset_dir` itself, or its child ``kaggle_3m``.
+
+    Raises:
+        DataError: if the folder is missing or neither holds a patient.
+    """
+    if not dataset_dir.is_dir():
+        raise DataError(
+            dataset_dir, "no such folder", "give the downloaded kaggle_3m folder or its parent as dataset_dir"
+        )
+    for candidate in (dataset_dir, dataset_dir / "kaggle_3m"):
+        if candidate.is_dir() and any(_patient_folders(candidate)):
+            return candidate
+    raise DataError(
+        dataset_dir,
+        "holds no patient folders with <patient>_<slice>.tif files",
+        "give the downloaded kaggle_3m folder or its parent as dataset_dir",
+    )
+
+
+def read_cohort(dataset_dir: Path, *, skip_bad_patients: bool = False) -> Cohort:
+    """Read every patient of a dataset into memory.
+
+    Args:
+        dataset_dir: the folder of the patients' folders, or its parent.
+        skip_bad_patients: leave patients with damaged files out instead of stopping at the first.
+
+    Returns:
+        The cohort; all volumes have the same height and width.
+
+    Raises:
+        DataError: for a missing or empty folder, or the first damaged patient; names the file.
+    """
+    root = dataset_root(dataset_dir)
+    volumes: list[Volume] = []
+    skipped: dict[str, str] = {}
+    for folder in _patient_folders(root):
+        try:
+            volume = read_volume(folder)
+            if volumes and volume.image.shape[2:] != volumes[0].image.shape[2:]:
+                raise _size_error(folder, volume, volumes[0])
+        except DataError as error:
+            if not skip_bad_patients:
+                raise
+            skipped[folder.name] = str(error)
+        else:
+            volumes.append(volume)
+    if not volumes:
+        raise DataError(
+            root,
+            "no patient could be read",
+            "repair the files; the first problem: " + next(iter(skipped.values())),
+        )
+    return Cohort(root, tuple(volumes), skipped)
+
+
+def read_volume(folder: Path) -> Volume:
+    """Read one patient's folder.
+
+    Raises:
+        DataError: for an image without mask or the reverse, a gap or duplicate in the slice numbers, an
+            unreadable TIFF, a wrong size, type or number of channels, a mask with values other than 0/255 or
+            0/1.
+    """
+    files = list_slices(folder)
+    images = [_read_image(item.image) for item in files]
+    masks = [_read_mask(item.mask) for item in files]
+    height, width = images[0].shape[:2]
+    for item, image, mask in zip(files, images, masks, strict=True):
+        for path, pixels in ((item.image, image), (item.mask, mask)):
+            if pixels.shape[:2] != (height, width):
+                raise DataError(
+                    path,
+                    f"is {' x '.join(map(str, pixels.shape[:2]))} pixels, the first slice {height} x {width}",
+                    "replace the file, or leave the patient out with --skip_bad_patients True",
+                )
+    stack = np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
+    numbers = tuple(item.number for item in files)
+    return Volume(folder.name, institution_of(folder.name), numbers, stack, np.stack(masks))
+
+
+def institution_of(patient: str) -> str:
+    """Return the code of the institution: the second part of names such as TCGA_CS_4941_19960909, else ''."""
+    parts = patient.split("_")
+    return parts[1] if len(parts) > 2 else ""
+
+
+def list_slices(folder: Path) -> list[SliceFiles]:
+    """List a patient's slices by number, without reading pixels.
+
+    Raises:
+        DataError: for an image without mask or the reverse, a gap or a duplicate in the numbers.
+    """
+    found: dict[bool, dict[int, Path]] = {False: {}, True: {}}
+    for path in sorted(folder.iterdir()):
+        match = _SLICE_NAME.fullmatch(path.name)
+        if match is None or match["patient"] != folder.name:
+            continue
+        of_kind = found[match["mask"] is not None]
+        number = int(match["number"])
+        if number in of_kind:
+            raise DataError(
+                path, f"slice {number} is there twice, also as {of_kind[number].name}", "remove one of them"
+            )
+        of_kind[number] = path
+    images, masks = found[False], found[True]
+    for number in sorted(images.keys() ^ masks.keys()):
+        lone, partner = (images[number], "mask") if number in images else (masks[number], "image")
+        raise DataError(lone, f"has no {partner} beside it", f"add the {partner} or remove this file")
+    numbers = sorted(images)
+    for before, after in pairwise(numbers):
+        if after != before + 1:
+            raise DataError(
+                folder,
+                f"slice {before + 1} is missing between {images[before].name} and {images[after].name}",
+                "add it, or leave the patient out with --skip_bad_patients True",
+            )
+    return [SliceFiles(number, images[number], masks[number]) for number in numbers]
+
+
+def _patient_folders(root: Path) -> Iterator[Path]:
+    for folder in sorted(root.iterdir()):
+        if folder.is_dir() and any(
+            match and match["patient"] == folder.name for match in map(_SLICE_NAME.fullmatch, _names(folder))
+        ):
+            yield folder
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def _read_tiff(path: Path) -> NDArray[np.generic]:
+    try:
+        return np.asarray(tifffile.imread(path))
+    except Exception as error:  # tifffile raises whatever its decoders raise
+        problem = f"cannot be read as TIFF ({type(error).__name__}: {error})".replace("\n", " ")
+        remedy = "download the file again, or leave the patient out with --skip_bad_patients True"
+        raise DataError(path, problem, remedy) from error
+
+
+def _read_image(path: Path) -> NDArray[np.uint8]:
+    image = _read_tiff(path)
+    got = " x ".join(map(str, image.shape))
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != len(Channel):
+        raise DataError(
+            path,
+            f"expected height x width x {len(Channel)} in uint8, got {got} in {image.dtype}",
+            "convert it to three 8-bit channels: pre-contrast, FLAIR, post-contrast",
+        )
+    if image.shape[0] % SIZE_DIVISOR or image.shape[1] % SIZE_DIVISOR or 0 in image.shape:
+        raise DataError(
+            path,
+            f"is {image.shape[0]} x {image.shape[1]} pixels, sides must be multiples of {SIZE_DIVISOR}",
+            "pad or resample the slices",
+        )
+    return image.astype(np.uint8, copy=False)
+
+
+def _read_mask(path: Path) -> NDArray[np.bool_]:
+    mask = _read_tiff(path)
+    if mask.ndim != 2:
+        raise DataError(
+            path, f"expected a mask of height x width, got {mask.ndim} dimensions", "store one channel"
+        )
+    values = np.unique(mask)
+    if not (np.isin(values, (0, 255)).all() or np.isin(values, (0, 1)).all()):
+        listed = ", ".join(map(str, values[:6]))
+        raise DataError(
+            path, f"a mask holds 0 and 255, or 0 and 1; found {listed}", "store the mask without resampling"
+        )
+    return mask != 0
+
+
+def _size_error(folder: Path, volume: Volume, first: Volume) -> DataError:
+    here, there = (" x ".join(map(str, item.image.shape[2:])) for item in (volume, first))
+    return DataError(
+        folder,
+        f"slices are {here} pixels, those of {first.patient} {there}",
+        "resample to one size, or leave the patient out with --skip_bad_patients True",
+    )

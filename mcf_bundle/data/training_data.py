@@ -1,0 +1,139 @@
+"""Which slices of which patients a network is trained and validated on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mcf_bundle.data.case import Case
+from mcf_bundle.data.level_matching import match_levels
+from mcf_bundle.data.lgg import Cohort, read_cohort
+from mcf_bundle.data.normalization import estimate_intensity_scale
+from mcf_bundle.data.splits import TRAIN, patient_traits, split_patients
+from mcf_bundle.data.survey import Survey, survey_volumes
+from mcf_bundle.data.triplet_dataset import SliceRef
+from mcf_bundle.data.volume import Channel, Volume
+from mcf_bundle.errors import DataError
+
+MIN_FOREGROUND = 0.08
+"""Slices with less of their area above the background are left out: near-empty ones at the vertex."""
+
+FOREGROUND_LEVEL = 0.1
+"""Normalized FLAIR above this counts as foreground."""
+
+CLASSIFIER_LEVELS = (0.30, 0.90)
+"""Levels that classifiers learn from: tumors hardly occur outside."""
+
+MIN_GAP_SLICES = 2
+"""Tumor-free slices nearer to a masked slice are still abnormal, and no example of 'healthy'."""
+
+
+class LeveledSlice(NamedTuple):
+    """A slice with its axial level."""
+
+    ref: SliceRef
+    level: float
+
+
+class TrainingData:
+    """The patients of a dataset, split by patient, as training samples.
+
+    Nothing is read before the first use.
+
+    Args:
+        dataset_dir: folder in the LGG layout, or its parent.
+        split_seed: seed of the split by patient.
+        skip_bad_patients: leave damaged patients out instead of stopping.
+        pinned_to_train: patients that must train, see `split_patients`.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str | Path,
+        *,
+        split_seed: int = 0,
+        skip_bad_patients: bool = False,
+        pinned_to_train: Sequence[str] = (),
+    ) -> None:
+        self.dataset_dir, self.split_seed = Path(str(dataset_dir)), split_seed
+        self.skip_bad_patients, self.pinned_to_train = skip_bad_patients, tuple(pinned_to_train)
+
+    @cached_property
+    def cohort(self) -> Cohort:
+        """All readable patients; read at the first use."""
+        return read_cohort(self.dataset_dir, skip_bad_patients=self.skip_bad_patients)
+
+    @cached_property
+    def splits(self) -> dict[str, str]:
+        """Split by patient."""
+        traits = [patient_traits(volume) for volume in self.cohort.volumes]
+        return split_patients(traits, self.split_seed, pinned_to_train=self.pinned_to_train)
+
+    def volumes(self, split: str) -> list[Volume]:
+        """Return the patients of a split, ordered by name."""
+        return [volume for volume in self.cohort.volumes if self.splits[volume.patient] == split]
+
+    @property
+    def train_patients(self) -> list[str]:
+        """Names of the training patients."""
+        return [volume.patient for volume in self.volumes(TRAIN)]
+
+    @cached_property
+    def survey(self) -> Survey:
+        """Anatomy of the training patients, and the level template that they make."""
+        return survey_volumes(self.volumes(TRAIN))
+
+    def cases(self, split: str) -> list[Case]:
+        """Return the anatomy of a split's patients; levels refer to the training patients' template."""
+        if split == TRAIN:
+            return list(self.survey.cases)
+        return list(survey_volumes(self.volumes(split), self.survey.template).cases)
+
+    def slices(self, split: str) -> list[SliceRef]:
+        """Return the slices of a split whose foreground is large enough.
+
+        Raises:
+            DataError: if there are none.
+        """
+        found = []
+        for volume in self.volumes(split):
+            scale = estimate_intensity_scale(volume.image)
+            flair = scale.normalize(volume.image)[:, Channel.FLAIR]
+            large = np.mean(flair > FOREGROUND_LEVEL, axis=(1, 2)) >= MIN_FOREGROUND
+            found += [SliceRef(volume, scale, int(index)) for index in np.flatnonzero(large)]
+        if not found:
+            raise DataError(self.dataset_dir, f"no usable slices in the split {split!r}", "add patients")
+        return found
+
+    def leveled_slices(self, split: str) -> list[LeveledSlice]:
+        """Return what classifiers learn from: tumor slices, and tumor-free ones away from tumors."""
+        return [found for case in self.cases(split) if case.level_is_reliable for found in _examples(case)]
+
+    def matched_slices(self, split: str, *, repeat: bool) -> list[SliceRef]:
+        """Return tumor and tumor-free slices, equally frequent at every level, see `match_levels`.
+
+        Raises:
+            DataError: if there is no level with both.
+        """
+        found = self.leveled_slices(split)
+        labels, levels = [int(item.ref.label) for item in found], [item.level for item in found]
+        matched = match_levels([item.ref for item in found], labels, levels, repeat=repeat)
+        if not matched:
+            problem = f"no level of the split {split!r} has slices with and without tumor"
+            raise DataError(self.dataset_dir, problem, "add patients, or choose another split_seed")
+        return matched
+
+
+def _examples(case: Case) -> list[LeveledSlice]:
+    tumor = np.flatnonzero(case.volume.labels)
+    low, high = CLASSIFIER_LEVELS
+    examples = []
+    for index in range(1, len(case.level) - 1):
+        distance = np.abs(tumor - index).min() if tumor.size else np.inf
+        if low <= case.level[index] <= high and (distance == 0 or distance > MIN_GAP_SLICES):
+            examples.append(LeveledSlice(SliceRef(case.volume, case.scale, index), float(case.level[index])))
+    return examples

@@ -1,0 +1,1 @@
+"""Schedules, fusion, guidance, sampling: the mathematics, without files or configs."""

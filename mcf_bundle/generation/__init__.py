@@ -1,0 +1,1 @@
+"""From a plan to images: placement, gate, writers, manifest."""

@@ -1,0 +1,94 @@
+"""Fit the gate to real tumors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from mcf_bundle.data.case import Case
+from mcf_bundle.data.pool import DonorRules, find_donors
+from mcf_bundle.data.triplet_dataset import to_network_range
+from mcf_bundle.diffusion.inferer import autocast_call
+from mcf_bundle.generation.gate import GateLimits, fit_limits, slice_figures
+from mcf_bundle.generation.nearest import SliceGallery
+
+
+class TumorProbability:
+    """The gate's classifier on images without noise, always in blocks of one shape.
+
+    Args:
+        network: a classifier that is not the guidance classifier.
+        precision: see `autocast_call`.
+        block: images in each network call.
+        device: where the network is.
+    """
+
+    def __init__(self, network: nn.Module, *, precision: str, block: int, device: torch.device) -> None:
+        self.call, self.block, self.device = autocast_call(network, precision), block, device
+
+    @torch.no_grad()
+    def __call__(self, images: Sequence[np.ndarray]) -> list[float]:
+        """Return the probability of tumor of each image, (3, H, W), float32, normalized; in [0, 1]."""
+        found: list[float] = []
+        for start in range(0, len(images), self.block):
+            part = list(images[start : start + self.block])
+            filled = np.stack([*part, *[part[-1]] * (self.block - len(part))])
+            x = torch.from_numpy(to_network_range(filled)).to(self.device)
+            probability = self.call(x, torch.zeros(1, dtype=torch.long, device=self.device)).softmax(1)[:, 1]
+            found += probability.cpu().tolist()[: len(part)]
+        return found
+
+
+def fit_gate(
+    training: Sequence[Case],
+    validation: Sequence[Case],
+    gallery: SliceGallery,
+    *,
+    rules: DonorRules,
+    probability: TumorProbability,
+) -> GateLimits:
+    """Take the gate's limits from the real tumors that could be donors.
+
+    Args:
+        training: the training patients.
+        validation: the validation patients, whose rejection rate is measured.
+        gallery: the training slices.
+        rules: which tumors count: those that resemble what is generated.
+        probability: the gate's classifier.
+    """
+    figures = [_real_figures(cases, gallery, rules, probability) for cases in (training, validation)]
+    return fit_limits(*figures)
+
+
+def _real_figures(
+    cases: Sequence[Case],
+    gallery: SliceGallery,
+    rules: DonorRules,
+    probability: Callable[[Sequence[np.ndarray]], list[float]],
+) -> list[dict[str, float]]:
+    measured = list(_slices(cases, gallery, rules))
+    values = probability([image for image, _ in measured])
+    return [
+        {**figures, "tumor_probability": value} for (_, figures), value in zip(measured, values, strict=True)
+    ]
+
+
+def _slices(
+    cases: Sequence[Case], gallery: SliceGallery, rules: DonorRules
+) -> Iterator[tuple[np.ndarray, dict[str, float]]]:
+    by_name = {case.patient: case for case in cases}
+    for donor in find_donors(cases, rules).members:
+        case = by_name[donor.patient]
+        image = case.normalized([donor.index])[0]
+        figures = slice_figures(
+            image,
+            case.volume.mask[donor.index],
+            case.brain[donor.index],
+            missing=case.missing,
+            gallery=gallery,
+            left_out=(donor.patient,),
+        )
+        yield image, figures

@@ -1,0 +1,202 @@
+"""Run a plan: compose, sample, gate, write; rejected rows try their spares."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from mcf_bundle.data.case import Case
+from mcf_bundle.data.triplet_dataset import from_network_range
+from mcf_bundle.errors import GateError
+from mcf_bundle.generation.gate import GateLimits, GateResult, change_outside, slice_figures
+from mcf_bundle.generation.materials import Materials, prepare_materials, to_batch
+from mcf_bundle.generation.nearest import SliceGallery
+from mcf_bundle.generation.plan import Plan
+
+MAX_REJECTED = 0.60
+"""A larger share of rejected images stops the run: then the settings are wrong, not the images."""
+
+MIN_TRIED = 16
+"""Images to be tried before that share is judged."""
+
+FIGURE_DIGITS = 5
+"""Decimals of the gate's figures in the manifest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """An image that came out of the sampler.
+
+    Attributes:
+        materials: what it was made from.
+        image: (3, H, W), float32, normalized.
+        gate: what the gate says of it.
+    """
+
+    materials: Materials
+    image: NDArray[np.float32]
+    gate: GateResult
+
+
+@dataclass(frozen=True, eq=False)
+class Machinery:
+    """The parts that turn candidates into images; all of them deterministic.
+
+    Attributes:
+        sample: from a batch of the sampler to (B, 3, H, W), float32, network range.
+        tumor_probability: the gate's classifier, from images (3, H, W), normalized, to probabilities in [0,
+            1].
+        limits: the gate's limits.
+        gallery: the training slices.
+        cases: the training patients, by name.
+        compute_batch: images in each network call; short blocks are filled with repeats.
+        batch_size: rows read or written at a time; changes no byte.
+        device: where the networks are.
+    """
+
+    sample: Callable[..., torch.Tensor]
+    tumor_probability: Callable[[Sequence[NDArray[np.float32]]], list[float]]
+    limits: GateLimits
+    gallery: SliceGallery
+    cases: Mapping[str, Case]
+    compute_batch: int
+    batch_size: int
+    device: torch.device
+
+
+@dataclass
+class Outcome:
+    """What became of a plan.
+
+    Attributes:
+        written: number of images kept.
+        rejected: by row, the results of the candidates that the gate rejected, in order.
+        missing: rows whose candidates were all rejected.
+    """
+
+    written: int = 0
+    rejected: dict[int, list[GateResult]] = field(default_factory=dict)
+    missing: list[int] = field(default_factory=list)
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How often each figure was a reason to reject."""
+        return Counter(
+            reason for results in self.rejected.values() for item in results for reason in item.reasons
+        )
+
+
+def run_plan(
+    plan: Plan, machinery: Machinery, keep: Callable[[Generated, Sequence[GateResult]], None]
+) -> Outcome:
+    """Make every row of a plan.
+
+    Rows are tried in order with their first candidate, then the rejected ones with their first spare, and so
+    on. An image depends on its row, the networks and the compute settings only: every network call sees a
+    block of one shape.
+
+    Args:
+        plan: what is to be made.
+        machinery: the parts.
+        keep: called with each image that passes and the results of the row's earlier candidates, in the order
+            made.
+
+    Raises:
+        GateError: if more than 60 % of the images are rejected.
+    """
+    outcome, tried = Outcome(), 0
+    pending = [(row, 0) for row in plan.rows]
+    with tqdm(total=len(plan.rows), desc="images", unit="image") as progress:
+        while pending:
+            rejected = []
+            for made in _generate(pending, machinery):
+                row = made.materials.row
+                tried += 1
+                earlier = outcome.rejected.setdefault(row.row, [])
+                if made.gate.passed:
+                    keep(made, tuple(earlier))
+                    outcome.written += 1
+                    progress.update()
+                    continue
+                earlier.append(made.gate)
+                _check_rejections(outcome, tried)
+                if len(earlier) < len(row.candidates):
+                    rejected.append((row, len(earlier)))
+                else:
+                    outcome.missing.append(row.row)
+            pending = rejected
+    outcome.rejected = {row: results for row, results in sorted(outcome.rejected.items()) if results}
+    outcome.missing.sort()
+    return outcome
+
+
+def _generate(pending: Sequence[tuple], machinery: Machinery) -> Iterator[Generated]:
+    """Yield images for (row, candidate number) pairs, in order; reads `batch_size` rows ahead."""
+    block: list[Materials] = []
+    made: list[Generated] = []
+    for start in range(0, len(pending), machinery.batch_size):
+        for row, number in pending[start : start + machinery.batch_size]:
+            block.append(prepare_materials(row, row.candidates[number], machinery.cases))
+            if len(block) == machinery.compute_batch:
+                made += _run_block(block, machinery)
+                block = []
+        while len(made) >= machinery.batch_size:
+            yield from made[: machinery.batch_size]
+            made = made[machinery.batch_size :]
+    if block:
+        made += _run_block(block, machinery)
+    yield from made
+
+
+def _run_block(block: Sequence[Materials], machinery: Machinery) -> list[Generated]:
+    """Sample and judge one block, filled with repeats to the fixed shape."""
+    filled = [*block, *[block[-1]] * (machinery.compute_batch - len(block))]
+    raw = machinery.sample(to_batch(filled, machinery.device)).cpu().numpy()
+    images = [_finish(item, pixels) for item, pixels in zip(block, raw, strict=False)]
+    return [
+        Generated(item, image, _judge(item, image, probability, machinery))
+        for item, image, probability in zip(block, images, machinery.tumor_probability(images), strict=True)
+    ]
+
+
+def _finish(item: Materials, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return normalized intensities; channels that were never acquired stay copies of FLAIR."""
+    image = from_network_range(pixels)
+    flair = image[1]
+    return np.stack(
+        [flair if missing else channel for missing, channel in zip(item.host.missing, image, strict=True)]
+    )
+
+
+def _judge(
+    item: Materials, image: NDArray[np.float32], probability: float, machinery: Machinery
+) -> GateResult:
+    figures = slice_figures(
+        image,
+        item.composite.mask[1],
+        item.host.brain[item.host_index],
+        missing=item.host.missing,
+        gallery=machinery.gallery,
+        left_out=(item.row.host.patient, item.candidate.donor.patient),
+    )
+    figures["tumor_probability"] = probability
+    figures["change_outside"] = change_outside(image, item.composite.host[1], item.editable)
+    figures = {name: round(value, FIGURE_DIGITS) for name, value in figures.items()}
+    return GateResult(figures, machinery.limits.broken(figures))
+
+
+def _check_rejections(outcome: Outcome, tried: int) -> None:
+    rejected = sum(map(len, outcome.rejected.values()))
+    if tried >= MIN_TRIED and rejected > MAX_REJECTED * tried:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in outcome.reasons.most_common())
+        raise GateError(
+            "gate",
+            f"rejected {rejected} of {tried} images ({reasons})",
+            "check start_step, guidance_scale and the checkpoint, or train on your own data",
+        )

@@ -1,0 +1,108 @@
+"""What a candidate of the plan is made from: the pixels that go into the networks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from mcf_bundle.data.case import Case
+from mcf_bundle.data.triplet_dataset import to_network_range
+from mcf_bundle.diffusion.sampler import FusionBatch
+from mcf_bundle.generation.composite import Composite, compose
+from mcf_bundle.generation.plan import Candidate, PlanRow, SliceId
+from mcf_bundle.generation.warp import pixel_factor
+
+EDIT_MARGIN = 8.0
+"""How far around the mask the sampler may change the image, pixels at 256 x 256."""
+
+
+@dataclass(frozen=True, eq=False)
+class Materials:
+    """A candidate with its pixels.
+
+    Attributes:
+        row: the plan's row.
+        candidate: which of its candidates.
+        host: the host's case.
+        host_index: position of the host's middle slice.
+        composite: host triplet, contribution and mask.
+        editable: (H, W), bool, the middle mask grown by `EDIT_MARGIN`.
+    """
+
+    row: PlanRow
+    candidate: Candidate
+    host: Case
+    host_index: int
+    composite: Composite
+    editable: NDArray[np.bool_]
+
+
+def prepare_materials(row: PlanRow, candidate: Candidate, cases: Mapping[str, Case]) -> Materials:
+    """Compose a candidate's pixels; the same row gives the same arrays.
+
+    Args:
+        row: the plan's row.
+        candidate: one of its candidates.
+        cases: the training patients, by name.
+    """
+    host, donor = cases[row.host.patient], cases[candidate.donor.patient]
+    index = slice_position(host, row.host)
+    composite = compose(host, index, donor, candidate.transform, blend=row.settings["blend"])
+    return Materials(row, candidate, host, index, composite, grow(composite.mask[1]))
+
+
+def slice_position(case: Case, item: SliceId) -> int:
+    """Return the position of a slice in its volume, from 0."""
+    return case.volume.slice_numbers.index(item.slice)
+
+
+def grow(mask: NDArray[np.bool_], margin: float = EDIT_MARGIN) -> NDArray[np.bool_]:
+    """Grow a mask by a margin in pixels at 256 x 256; an empty mask stays empty.
+
+    Args:
+        mask: (H, W), bool.
+        margin: pixels at 256 x 256, scaled to the image's size.
+    """
+    if not mask.any():
+        return mask.copy()
+    return ndimage.distance_transform_edt(~mask) <= margin * pixel_factor(mask.shape)
+
+
+def to_batch(materials: Sequence[Materials], device: torch.device) -> FusionBatch:
+    """Stack candidates for the sampler, in the networks' range.
+
+    Args:
+        materials: B candidates of one image size.
+        device: where the tensors go.
+    """
+    host = np.stack([item.composite.host[1] for item in materials])
+    contribution = np.stack([item.composite.contribution[1] for item in materials])
+    neighbours = np.stack([item.composite.image[[0, 2]] for item in materials])
+    editable = np.stack([item.editable[None] for item in materials])
+    return FusionBatch(
+        host=torch.from_numpy(to_network_range(host)).to(device),
+        # A difference in the networks' range is twice the difference of intensities and has no offset.
+        contribution=torch.from_numpy(2 * contribution).to(device),
+        context=torch.from_numpy(
+            to_network_range(neighbours.reshape(len(materials), -1, *host.shape[2:]))
+        ).to(device),
+        editable=torch.from_numpy(editable).to(device),
+        seeds=[item.candidate.seed for item in materials],
+    )
+
+
+def hash_inputs(materials: Materials, donor: Case) -> str:
+    """Return the SHA-256 of the stored pixels that go in: host triplet, donor slices and masks."""
+    digest = hashlib.sha256()
+    host_indices = [materials.host_index - 1, materials.host_index, materials.host_index + 1]
+    donor_indices = [index for index in materials.candidate.transform.donor_indices if index is not None]
+    digest.update(materials.host.volume.image[host_indices].tobytes())
+    digest.update(donor.volume.image[donor_indices].tobytes())
+    digest.update(donor.volume.mask[donor_indices].tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,65 @@
+"""Patients' names in what a run writes: as they are, or as keyed hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mcf_bundle.errors import ArgumentError, DataError
+
+FULL, PSEUDONYMOUS = "full", "pseudonymous"
+KEY_VARIABLE = "MCF_PROVENANCE_KEY"
+"""Environment variable with the key; without it one is drawn once and kept in the user's config folder."""
+
+_PUBLIC_NAME = re.compile(r"TCGA_[A-Z]{2}_[A-Z0-9]{4}_\d{8}")
+
+Naming = Callable[[str], str]
+
+
+def make_naming(provenance: str, patients: Sequence[str]) -> tuple[str, Naming]:
+    """Return the kind of provenance in force, and the function from a patient's name to what is written.
+
+    Args:
+        provenance: "full", "pseudonymous", or "auto": full if all names are public TCGA ones, as in the LGG
+            set.
+        patients: names of all patients of the dataset.
+
+    Raises:
+        ArgumentError: for another kind.
+        DataError: if the key cannot be read or written.
+    """
+    if provenance == "auto":
+        public = all(_PUBLIC_NAME.fullmatch(patient) for patient in patients)
+        provenance = FULL if public else PSEUDONYMOUS
+    if provenance == FULL:
+        return FULL, str
+    if provenance != PSEUDONYMOUS:
+        problem = f"{provenance!r} does not exist"
+        raise ArgumentError("provenance", problem, f"choose {FULL}, {PSEUDONYMOUS} or auto")
+    key = _read_key()
+    return (
+        PSEUDONYMOUS,
+        lambda patient: "P" + hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:16],
+    )
+
+
+def _read_key() -> bytes:
+    """Return the key: the same on every run of one user, unknown to who reads the output."""
+    if given := os.environ.get(KEY_VARIABLE):
+        return given.encode()
+    base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    path = base / "mcf_bundle" / "provenance.key"
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+        return path.read_bytes()
+    except OSError as error:
+        problem = f"the key of the pseudonyms cannot be kept there ({error.strerror})"
+        raise DataError(path, problem, f"set {KEY_VARIABLE} to a secret of your own") from error

@@ -1,0 +1,184 @@
+"""Report of a run: one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from PIL import Image
+
+from mcf_bundle.atomic_file import write_atomically
+from mcf_bundle.generation.report_style import STYLE
+from mcf_bundle.generation.report_table import Table, render_table
+from mcf_bundle.generation.tile import Tile, tile_pictures
+
+MAX_IMAGES = 200
+"""Images embedded at most; the page says so when there are more."""
+
+PICTURE_SIDE = 224
+"""Side of each of a tile's five pictures, pixels."""
+
+RESEARCH_NOTICE = (
+    "Research only, not for diagnosis. The tumors are synthetic; heads and faces are those of real patients, "
+    "so treat this page as personal data."
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number that the reader should see first, for example '15 patients' or '17 % rejected'."""
+
+    value: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """Tables that belong together.
+
+    Attributes:
+        title: heading, also in the page's table of contents.
+        tables: shown in this order, small ones two side by side.
+        text: a paragraph above them.
+    """
+
+    title: str
+    tables: tuple[Table, ...]
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """All that the report shows; the page depends on nothing else, above all not on the time.
+
+    Attributes:
+        title: name of the run.
+        headline: what was made, for example '24 of 24 images'.
+        summary: lines below the headline, plain text.
+        warnings: what the reader must know before anything else; shown above the rest.
+        figures: a few numbers in large type.
+        tiles: the images in row order; those after the first 200 are not shown.
+        image_count: number of images of the run, if `tiles` are only some of them.
+        sections: the tables, by subject.
+        notice: what the pages may be used for.
+    """
+
+    title: str
+    headline: str
+    summary: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    tiles: tuple[Tile, ...] = ()
+    image_count: int | None = None
+    sections: tuple[Section, ...] = ()
+    notice: str = RESEARCH_NOTICE
+
+
+def write_report(path: Path, content: ReportContent) -> None:
+    """Write the page as UTF-8, in full or not at all.
+
+    Raises:
+        DataError: the file cannot be written; names it.
+    """
+    write_atomically(path, render(content).encode("utf-8"))
+
+
+def render(content: ReportContent) -> str:
+    """Write the report as one HTML page.
+
+    Style and pictures are inside; there is no script and no address of anything outside.
+    Every text is escaped. The same content gives the same page, with the same version of Pillow.
+    """
+    parts = [_head(content.title), "<main>", _opening(content), _navigation(content), _gallery(content)]
+    for number, section in enumerate(content.sections, start=1):
+        parts.append(f'<h2 id="section-{number}">{escape(section.title)}</h2>')
+        if section.text:
+            parts.append(f"<p>{escape(section.text)}</p>")
+        parts.append(f'<div class="tables">{"".join(map(render_table, section.tables))}</div>')
+    return "\n".join(part for part in [*parts, "</main></body></html>"] if part) + "\n"
+
+
+def _head(title: str) -> str:
+    # The policy forbids the browser to load anything that is not inside the page.
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="icon" href="data:,">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
+    )
+
+
+def _opening(content: ReportContent) -> str:
+    parts = [f'<header><h1>{escape(content.title)}</h1><p class="headline">{escape(content.headline)}</p>']
+    if content.warnings:
+        items = "".join(f"<li>{escape(warning)}</li>" for warning in content.warnings)
+        name = "Warning" if len(content.warnings) == 1 else "Warnings"
+        parts.append(f'<div class="warnings" role="alert"><h3>{name}</h3><ul>{items}</ul></div>')
+    if content.figures:
+        items = "".join(
+            f"<div><dt>{escape(figure.label)}</dt><dd>{escape(figure.value)}</dd></div>"
+            for figure in content.figures
+        )
+        parts.append(f'<dl class="figures">{items}</dl>')
+    parts += [f"<p>{escape(line)}</p>" for line in content.summary]
+    if content.notice:
+        parts.append(f'<p class="notice">{escape(content.notice)}</p>')
+    return "".join(parts) + "</header>"
+
+
+def _navigation(content: ReportContent) -> str:
+    links = ['<a href="#images">Images</a>'] if content.tiles else []
+    for number, section in enumerate(content.sections, start=1):
+        links.append(f'<a href="#section-{number}">{escape(section.title)}</a>')
+    return f'<nav aria-label="Contents">{"".join(links)}</nav>' if links else ""
+
+
+def _gallery(content: ReportContent) -> str:
+    if not content.tiles:
+        return ""
+    shown = content.tiles[:MAX_IMAGES]
+    count = len(content.tiles) if content.image_count is None else content.image_count
+    parts = ['<h2 id="images">Images</h2>']
+    if count > len(shown):
+        parts.append(
+            f"<p><strong>The first {len(shown)} of {count:,} images are shown.</strong> "
+            "The others are in the folder of the run.</p>"
+        )
+    parts.append(
+        '<p class="note">FLAIR, middle slices. Host, composite and result share one display window, '
+        "the donor has its own; brightness cannot be compared between images. The amber line is the edge of "
+        "the mask.</p>"
+    )
+    return "\n".join(parts + [_tile(tile) for tile in shown])
+
+
+def _tile(tile: Tile) -> str:
+    pictures = tile_pictures(tile, side=PICTURE_SIDE, all_channels=False)
+    strip = Image.new("RGB", (PICTURE_SIDE * len(pictures), PICTURE_SIDE))
+    for column, picture in enumerate(pictures):
+        strip.paste(picture.image, (column * PICTURE_SIDE, 0))
+    names = [picture.caption for picture in pictures]
+    alternative = escape(f"{tile.title}: {'; '.join(names)}", quote=True)
+    captions = "".join(f"<span>{escape(name)}</span>" for name in names)
+    note = f'<p class="note">{escape(tile.note)}</p>' if tile.note and not tile.facts else ""
+    facts = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in tile.facts
+    )
+    return (
+        f'<article class="tile"><h3>{escape(tile.title)}</h3>{note}'
+        f'<div class="strip"><img src="{_data_uri(strip)}" alt="{alternative}" '
+        f'width="{strip.width}" height="{strip.height}"></div><div class="captions">{captions}</div>'
+        + (f'<dl class="facts">{facts}</dl>' if facts else "")
+        + "</article>"
+    )
+
+
+def _data_uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format="WEBP", lossless=True, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

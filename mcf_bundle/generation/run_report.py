@@ -1,0 +1,163 @@
+"""What the report says of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mcf_bundle.data.pool import Pool
+from mcf_bundle.generation.gate import GateLimits
+from mcf_bundle.generation.loop import Outcome
+from mcf_bundle.generation.plan import Plan, reuse, summarize_plan
+from mcf_bundle.generation.pseudonyms import Naming
+from mcf_bundle.generation.report import Figure, ReportContent, Section
+from mcf_bundle.generation.report_table import Table
+from mcf_bundle.generation.tile import Tile
+
+
+@dataclass(frozen=True, eq=False)
+class RunFacts:
+    """What the report tells beside the images.
+
+    Attributes:
+        limits: the gate's limits.
+        hosts: the pool of hosts, with what excluded the others.
+        donors: the pool of donors.
+        pinned: patients put into the training set because a checkpoint saw them.
+        skipped: patients left out, with the reason.
+        settings: the run's settings.
+        networks: facts of each network by role.
+        naming: from a patient's name to what is written.
+    """
+
+    limits: GateLimits
+    hosts: Pool
+    donors: Pool
+    pinned: Sequence[str]
+    skipped: Mapping[str, str]
+    settings: Mapping[str, Any]
+    networks: Mapping[str, Mapping[str, Any]]
+    naming: Naming
+
+
+def report_content(plan: Plan, outcome: Outcome, facts: RunFacts, tiles: Sequence[Tile]) -> ReportContent:
+    """Gather the report of a run."""
+    planned = len(plan.rows)
+    rejected = sum(map(len, outcome.rejected.values()))
+    tried = outcome.written + rejected
+    warnings = []
+    if outcome.missing:
+        warnings.append(
+            f"{len(outcome.missing)} of {planned} images are missing: all candidates of the row were rejected."
+        )
+    if facts.skipped:
+        warnings.append(f"{len(facts.skipped)} patients were left out because of damaged files (see Data).")
+    return ReportContent(
+        title="Synthetic tumor slices",
+        headline=f"{outcome.written} of {planned} images",
+        summary=tuple(line.strip() for line in summarize_plan(plan)[1:]),
+        warnings=tuple(warnings),
+        figures=(
+            Figure(str(len(reuse(plan.rows)["host patients"])), "host patients"),
+            Figure(str(len(reuse(plan.rows)["donor patients"])), "donor patients"),
+            Figure(
+                f"{100 * rejected / max(tried, 1):.0f} %", f"rejected by the gate ({rejected} of {tried})"
+            ),
+        ),
+        tiles=tuple(tiles),
+        image_count=outcome.written,
+        sections=(
+            Section("Gate", _gate_tables(outcome, facts), _gate_text(facts.limits)),
+            Section("Plan", _plan_tables(plan, facts)),
+            Section("Data", _data_tables(facts)),
+            Section("Settings", _settings_tables(plan, facts)),
+        ),
+    )
+
+
+def _gate_text(limits: GateLimits) -> str:
+    training, validation = limits.counts
+    widened = (
+        f", widened by {100 * limits.widened:.0f} % of the range at either end" if limits.widened else ""
+    )
+    text = (
+        f"Limits are the 1st and 99th percentile of {training} real training tumors{widened}. "
+        f"They reject {100 * limits.rejects_training:.1f} % of those"
+    )
+    if validation:
+        return f"{text} and {100 * limits.rejects_validation:.1f} % of {validation} real validation tumors."
+    return f"{text}; there are no validation tumors to check them on."
+
+
+def _gate_tables(outcome: Outcome, facts: RunFacts) -> tuple[Table, ...]:
+    reasons = outcome.reasons
+    limits = tuple(
+        (name, f"{low:.3g}", f"{high:.3g}", reasons.get(name, 0))
+        for name, (low, high) in sorted(facts.limits.ranges.items())
+    )
+    rejected = tuple(
+        (
+            row,
+            number,
+            ", ".join(result.reasons),
+            "missing" if row in outcome.missing else "replaced by a spare",
+        )
+        for row, results in outcome.rejected.items()
+        for number, result in enumerate(results)
+    )
+    return (
+        Table("Limits", ("figure", "smallest", "largest", "rejections"), limits),
+        Table("Rejected images", ("row", "candidate", "reasons", "outcome"), rejected),
+    )
+
+
+def _plan_tables(plan: Plan, facts: RunFacts) -> tuple[Table, ...]:
+    tables = []
+    for title, counts in reuse(plan.rows).items():
+        times: dict[int, int] = {}
+        for count in counts.values():
+            times[count] = times.get(count, 0) + 1
+        tables.append(
+            Table(
+                f"Reuse of {title}", ("times used", "how many"), tuple(sorted(times.items())), bars="how many"
+            )
+        )
+    tries = tuple(sorted(plan.tries.items(), key=lambda item: -item[1]))
+    tables.append(Table("Pairs tried", ("outcome", "pairs"), tries, bars="pairs"))
+    return tuple(tables)
+
+
+def _data_tables(facts: RunFacts) -> tuple[Table, ...]:
+    tables = [
+        Table(
+            f"{title}: {len(pool.members)} of {pool.considered} training slices",
+            ("first rule that excluded the slice", "slices"),
+            tuple((rule, count) for rule, count in pool.excluded.items()),
+        )
+        for title, pool in (("Hosts", facts.hosts), ("Donors", facts.donors))
+    ]
+    skipped = tuple((facts.naming(patient), reason) for patient, reason in facts.skipped.items())
+    pinned = tuple((facts.naming(patient),) for patient in facts.pinned)
+    tables.append(Table("Patients left out", ("patient", "reason"), skipped))
+    note = "A checkpoint was trained on them, so they can be neither validated nor tested on."
+    tables.append(Table("Patients pinned to training", ("patient",), pinned, note))
+    return tuple(tables)
+
+
+def _settings_tables(plan: Plan, facts: RunFacts) -> tuple[Table, ...]:
+    settings = tuple((name, str(value)) for name, value in facts.settings.items())
+    networks = tuple(
+        (f"{role}: {name}", str(value))
+        for role, values in facts.networks.items()
+        for name, value in values.items()
+    )
+    plan_facts = (
+        ("plan", plan.plan_id),
+        *((n, str(v)) for n, v in plan.header.items() if n != "checkpoints"),
+    )
+    return (
+        Table("Run", ("setting", "value"), settings),
+        Table("Plan", ("setting", "value"), plan_facts),
+        Table("Networks", ("fact", "value"), networks),
+    )

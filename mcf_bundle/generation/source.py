@@ -1,0 +1,133 @@
+"""What a generation draws on: training cases, hosts, donors, and real tumors for the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from mcf_bundle.data.case import Case
+from mcf_bundle.data.datalist import Datalist, check_train_only, make_datalist
+from mcf_bundle.data.lgg import Cohort
+from mcf_bundle.data.pool import Donor, DonorRules, Host, HostRules, Pool, find_donors, find_hosts
+from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
+from mcf_bundle.data.survey import Survey, survey_volumes
+from mcf_bundle.errors import LeakageError, PlanError
+from mcf_bundle.training.checkpoint import Checkpoint, hash_patient
+
+
+@dataclass(frozen=True)
+class PoolRules:
+    """Which slices may be hosts and donors."""
+
+    host: HostRules
+    donor: DonorRules
+
+
+class GenerationSource:
+    """The training patients of a datalist, measured, with their hosts and donors.
+
+    Validation patients are read for the gate's rejection rate alone; test patients are not read.
+
+    Args:
+        cohort: all patients that could be read.
+        datalist: who trains, validates and tests.
+        rules: which slices may be hosts and donors.
+
+    Raises:
+        LeakageError: if the datalist was split by slice, or a patient stands in several splits.
+        PlanError: if the training patients have no slices with, or none without tumor.
+    """
+
+    def __init__(self, cohort: Cohort, datalist: Datalist, rules: PoolRules | None = None) -> None:
+        self.cohort, self.datalist = cohort, datalist
+        self.rules = rules or PoolRules(HostRules(), DonorRules())
+        self.splits = datalist.patient_splits()
+        training = [entry for entry in datalist.entries if entry.split == TRAIN]
+        self.tumor_count = sum(entry.tumor for entry in training)
+        self.healthy_count = len(training) - self.tumor_count
+        for count, kind in (
+            (self.healthy_count, "healthy slices (all have a mask)"),
+            (self.tumor_count, "tumor slices"),
+        ):
+            if not count:
+                raise PlanError(
+                    cohort.root, f"the training patients have no {kind}", "add patients that have some"
+                )
+
+    @cached_property
+    def survey(self) -> Survey:
+        """Anatomy of the training patients, and their level template."""
+        return survey_volumes(
+            [volume for volume in self.cohort.volumes if self.splits.get(volume.patient) == TRAIN]
+        )
+
+    @property
+    def cases(self) -> Mapping[str, Case]:
+        """The training patients by name."""
+        return {case.patient: case for case in self.survey.cases}
+
+    def validation_cases(self) -> list[Case]:
+        """Return the validation patients, measured with the training patients' template."""
+        volumes = [volume for volume in self.cohort.volumes if self.splits.get(volume.patient) == VALIDATION]
+        return list(survey_volumes(volumes, self.survey.template).cases)
+
+    @cached_property
+    def hosts(self) -> Pool[Host]:
+        """Slices that may receive a tumor.
+
+        Raises:
+            PlanError: if there are none.
+        """
+        return self._checked(find_hosts(self.survey.cases, self.rules.host), "host")
+
+    @cached_property
+    def donors(self) -> Pool[Donor]:
+        """Slices that may lend a tumor.
+
+        Raises:
+            PlanError: if there are none.
+        """
+        return self._checked(find_donors(self.survey.cases, self.rules.donor), "donor")
+
+    def _checked(self, pool: Pool, kind: str) -> Pool:
+        if not pool.members:
+            worst = ", ".join(f"{rule} {count}" for rule, count in pool.excluded.items() if count)
+            problem = f"none of {pool.considered} training slices can be a {kind} ({worst})"
+            raise PlanError(self.cohort.root, problem, "add patients, or relax the rules")
+        check_train_only(self.datalist, pool.patients)
+        return pool
+
+
+def pinned_patients(patients: Sequence[str], checkpoints: Sequence[Checkpoint]) -> list[str]:
+    """Return the patients that a checkpoint saw in training, by the hashes that it stores."""
+    seen = frozenset().union(*(checkpoint.patients for checkpoint in checkpoints))
+    return [patient for patient in patients if hash_patient(patient) in seen]
+
+
+def split_around(
+    cohort: Cohort, checkpoints: Sequence[Checkpoint], split_seed: int
+) -> tuple[Datalist, list[str]]:
+    """Split a cohort so that no patient whom a checkpoint saw is validated or tested on.
+
+    Returns:
+        The datalist, and the patients that were pinned to training for it.
+    """
+    pinned = pinned_patients([volume.patient for volume in cohort.volumes], checkpoints)
+    return make_datalist(cohort, split_seed=split_seed, pinned_to_train=pinned), pinned
+
+
+def check_unseen(datalist: Datalist, checkpoints: Mapping[str, Checkpoint]) -> None:
+    """Refuse checkpoints that saw a validation or test patient.
+
+    Raises:
+        LeakageError: names the checkpoint and the patient.
+    """
+    for patient, split in datalist.patient_splits().items():
+        for path, checkpoint in checkpoints.items():
+            if split in (VALIDATION, TEST) and hash_patient(patient) in checkpoint.patients:
+                raise LeakageError(
+                    path,
+                    f"was trained on patient {patient}, who belongs to the {split} set",
+                    "use a checkpoint of this split (its split_seed), or train one",
+                )

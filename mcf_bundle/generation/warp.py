@@ -1,0 +1,192 @@
+"""The affine map that carries a donor's tumor into a host's frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from mcf_bundle.data.case import Case
+
+REFERENCE_SIZE = 256
+"""Image size, in pixels, that every pixel distance of placement is stated for."""
+
+_SPLINE_MARGIN = 12
+
+Window = tuple[slice, slice]
+"""Rows and columns of a part of an image."""
+
+
+def pixel_factor(shape: tuple[int, ...]) -> float:
+    """Return pixels of an image of this shape (..., H, W) per pixel of a 256 x 256 image."""
+    return max(shape[-2:]) / REFERENCE_SIZE
+
+
+@dataclass(frozen=True)
+class Variation:
+    """A small change of the tumor after it was placed, about its center in the host's frame.
+
+    Attributes:
+        rotation_deg: rotation from rows towards columns, degrees.
+        scale: magnification of the tumor, 1 = none.
+        shift: (rows, columns), pixels at 256 x 256; scaled to the image's size.
+    """
+
+    rotation_deg: float = 0.0
+    scale: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Transform:
+    """How a donor's triplet is laid over a host's.
+
+    Attributes:
+        affine: 2 x 3, maps (row, column, 1) in the host's frame to (row, column) in the donor's, pixels.
+        donor_indices: donor slice for the host's previous, middle and next slice; None where the donor has
+            no tumor at that level.
+        mirrored: whether the donor is flipped left to right.
+        scales: donor pixels per host pixel along and across the midline, before the variation.
+        variation: the variation that `affine` holds already, for the record.
+    """
+
+    affine: tuple[tuple[float, float, float], tuple[float, float, float]]
+    donor_indices: tuple[int | None, int, int | None]
+    mirrored: bool = False
+    scales: tuple[float, float] = (1.0, 1.0)
+    variation: Variation = field(default_factory=Variation)
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """The affine map as (2, 3), float64."""
+        return np.asarray(self.affine, np.float64)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and numbers that survive JSON unchanged."""
+        return {
+            "affine": [list(row) for row in self.affine],
+            "donor_indices": list(self.donor_indices),
+            "mirrored": self.mirrored,
+            "scales": list(self.scales),
+            "variation": {
+                "rotation_deg": self.variation.rotation_deg,
+                "scale": self.variation.scale,
+                "shift": list(self.variation.shift),
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Transform:
+        """Rebuild a transform from `to_dict`; KeyError or ValueError where a part is missing."""
+        first, second = (tuple(float(value) for value in row) for row in fields["affine"])
+        before, middle, after = fields["donor_indices"]
+        along, across = fields["scales"]
+        variation = fields["variation"]
+        rows, columns = variation["shift"]
+        return cls(
+            affine=((first[0], first[1], first[2]), (second[0], second[1], second[2])),
+            donor_indices=(before, int(middle), after),
+            mirrored=bool(fields["mirrored"]),
+            scales=(float(along), float(across)),
+            variation=Variation(variation["rotation_deg"], variation["scale"], (float(rows), float(columns))),
+        )
+
+
+class WarpedDonor(NamedTuple):
+    """A donor's triplet in the host's frame; the slice axis is previous, middle, next.
+
+    Where the donor has no tumor at a level, its slice is zero and False throughout.
+
+    Attributes:
+        image: (3, 3, h, w), float32, the donor's normalized intensities, 0 = background.
+        mask: (3, h, w), bool.
+        brain: (3, h, w), bool, the donor's brain.
+    """
+
+    image: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    brain: NDArray[np.bool_]
+
+
+def warp_donor(
+    donor: Case, transform: Transform, shape: tuple[int, int], *, window: Window | None = None
+) -> WarpedDonor:
+    """Resample a donor's triplet into the host's frame: intensities by cubic, masks by linear interpolation.
+
+    Cubic because linear interpolation smooths the texture of the tumor, which gives composites away.
+
+    Args:
+        donor: the patient whose tumor is carried over.
+        transform: from `fit_transform`, for this host and donor.
+        shape: (H, W) of the host's slices.
+        window: part of the host's frame to compute, bounds within the frame; the whole frame by default.
+
+    Returns:
+        Three slices of the window's size (h, w).
+    """
+    window = window or (slice(0, shape[0]), slice(0, shape[1]))
+    size = (window[0].stop - window[0].start, window[1].stop - window[1].start)
+    channels = donor.volume.image.shape[1]
+    image = np.zeros((3, channels, *size), np.float32)
+    mask, brain = np.zeros((3, *size), bool), np.zeros((3, *size), bool)
+    for position, index in enumerate(transform.donor_indices):
+        if index is None:
+            continue
+        mask[position] = warp_mask(donor.volume.mask[index], transform, window)
+        brain[position] = warp_mask(donor.brain[index], transform, window)
+        for channel, plane in enumerate(donor.normalized([index])[0]):
+            image[position, channel] = _resample(plane, transform.matrix, window, order=3)
+    return WarpedDonor(image, mask, brain)
+
+
+def warp_mask(mask: NDArray[np.bool_], transform: Transform, window: Window) -> NDArray[np.bool_]:
+    """Resample one of the donor's masks (H, W), bool, into a window of the host's: linear, cut at 1/2."""
+    return _resample(mask.astype(np.float32), transform.matrix, window, order=1) >= 0.5
+
+
+def tumor_window(
+    donor: Case, transform: Transform, shape: tuple[int, int], *, margin: float = 0.0
+) -> Window | None:
+    """Find the box around the donor's tumor in the host's frame.
+
+    Args:
+        donor: the patient whose tumor is carried over.
+        transform: from `fit_transform`.
+        shape: (H, W) of the host's slices.
+        margin: pixels added on every side.
+
+    Returns:
+        Rows and columns, cut to the frame, around the tumor in all slices that the transform names; None if
+        there is no tumor or it lies outside the frame.
+    """
+    used = [index for index in transform.donor_indices if index is not None]
+    points = np.argwhere(donor.volume.mask[used].any(axis=0))
+    if not len(points):
+        return None
+    matrix = transform.matrix
+    placed = (points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    low = np.maximum(np.floor(placed.min(axis=0) - 1 - margin), 0).astype(int)
+    high = np.minimum(np.ceil(placed.max(axis=0) + 2 + margin), shape).astype(int)
+    if (high <= low).any():
+        return None
+    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
+
+
+def _resample(
+    plane: NDArray[np.float32], matrix: NDArray[np.float64], window: Window, *, order: int
+) -> NDArray[np.float32]:
+    """Sample `plane` at the transformed pixels of `window`; only the part that is needed is filtered."""
+    rows, columns = window
+    size = (rows.stop - rows.start, columns.stop - columns.start)
+    linear = matrix[:, :2]
+    offset = matrix[:, 2] + linear @ (rows.start, columns.start)
+    corners = offset + np.array([[0, 0], [0, size[1]], [size[0], 0], size], float) @ linear.T
+    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - _SPLINE_MARGIN, 0, np.array(plane.shape) - 1)
+    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + _SPLINE_MARGIN, low + 1, plane.shape)
+    part = plane[low[0] : high[0], low[1] : high[1]]
+    return ndimage.affine_transform(
+        part, linear, offset - low, output_shape=size, output=np.float32, order=order, mode="constant"
+    )

@@ -1,0 +1,353 @@
+"""From a dataset on disk to a balanced one: plan, networks, gate, loop, output."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from mcf_bundle.commandline import as_path
+from mcf_bundle.data.datalist import Datalist, read_datalist, split_digest
+from mcf_bundle.data.lgg import Cohort, read_cohort
+from mcf_bundle.diffusion.inferer import FusionInferer
+from mcf_bundle.errors import ArgumentError, IncompleteError, PlanError
+from mcf_bundle.generation.composite import Blend
+from mcf_bundle.generation.gate import GateLimits
+from mcf_bundle.generation.gate_fit import TumorProbability, fit_gate
+from mcf_bundle.generation.loop import Machinery, Outcome, run_plan
+from mcf_bundle.generation.nearest import SliceGallery
+from mcf_bundle.generation.output_folder import check_output_dir, prepare_output_dir
+from mcf_bundle.generation.pairing import PairingRules, PairSearch
+from mcf_bundle.generation.plan import Plan, summarize_plan
+from mcf_bundle.generation.pseudonyms import Naming, make_naming
+from mcf_bundle.generation.run_output import Provenance, RunOutput, estimate_bytes
+from mcf_bundle.generation.run_report import RunFacts
+from mcf_bundle.generation.source import GenerationSource, check_unseen, split_around
+from mcf_bundle.training.checkpoint import TrainedNetwork
+
+logger = logging.getLogger(__name__)
+
+BALANCE = "balance"
+"""`num_images` that makes as many tumor slices as healthy ones among the training patients."""
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """The trained parts: denoiser, guidance classifier (None without guidance), and the gate's classifier."""
+
+    denoiser: TrainedNetwork
+    classifier: TrainedNetwork | None
+    gate: TrainedNetwork
+
+    def named(self) -> dict[str, TrainedNetwork]:
+        """Return the networks in use, by role."""
+        parts = {"denoiser": self.denoiser, "classifier": self.classifier, "gate": self.gate}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of each checkpoint, by role."""
+        return {name: part.checkpoint.sha256 for name, part in self.named().items()}
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """What decides how the networks round, and is recorded for it.
+
+    Attributes:
+        compute_batch: images in each network call.
+        num_threads: CPU threads; None takes what torch chose.
+        batch_size: rows read and written at a time; changes no byte.
+    """
+
+    compute_batch: int = 8
+    num_threads: int | None = None
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        for name, value in (("compute_batch", self.compute_batch), ("batch_size", self.batch_size)):
+            if not isinstance(value, int) or value < 1:
+                raise ArgumentError(
+                    name, f"expected a whole number of 1 or more, got {value!r}", "correct it"
+                )
+
+
+class GenerationWorkflow:
+    """Turn healthy slices of a dataset into tumor slices with their masks.
+
+    Args:
+        dataset_dir: folder in the LGG layout, or its parent.
+        output_dir: where the images go.
+        networks: the trained parts.
+        inferer: the sampler.
+        num_images: a number, or "balance".
+        seed: seed of plan and noise.
+        split_seed: seed of the split by patient.
+        datalist: path of a datalist.json; None splits the dataset here, with all patients that a checkpoint
+            saw in training pinned to the training set.
+        blend: "replace" or "add", see `compose`.
+        compute: see `ComputeSettings`.
+        skip_bad_patients: leave damaged patients out.
+        overwrite: replace another run's files in `output_dir`.
+        provenance: "full", "pseudonymous" or "auto", see `make_naming`.
+        dry_run: print the plan's summary and the disk it needs, write nothing.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str,
+        output_dir: str,
+        networks: Networks,
+        inferer: FusionInferer,
+        *,
+        num_images: int | str = BALANCE,
+        seed: int = 0,
+        split_seed: int = 0,
+        datalist: str | None = None,
+        blend: Blend = "replace",
+        compute: ComputeSettings | None = None,
+        pairing: PairingRules | None = None,
+        skip_bad_patients: bool = False,
+        overwrite: bool = False,
+        provenance: str = "auto",
+        dry_run: bool = False,
+    ) -> None:
+        self.dataset_dir, self.output_dir = (
+            as_path(dataset_dir, "dataset_dir"),
+            as_path(output_dir, "output_dir"),
+        )
+        self.networks, self.inferer, self.blend = networks, inferer, blend
+        self.num_images, self.seed, self.split_seed = num_images, seed, split_seed
+        self.datalist_path = None if datalist is None else as_path(datalist, "datalist")
+        self.compute, self.pairing = compute or ComputeSettings(), pairing or PairingRules()
+        self.skip_bad_patients, self.overwrite = skip_bad_patients, overwrite
+        self.provenance, self.dry_run = provenance, dry_run
+        _check_settings(num_images, seed, blend)
+        _check_start_step(inferer.settings.start_step, networks)
+
+    def run(self) -> Outcome | None:
+        """Make the plan and run it.
+
+        Returns:
+            What became of the plan; None after a dry run.
+
+        Raises:
+            McfError: for bad data, settings, leaks, or an output folder that cannot be used; before anything
+                is written.
+            GateError: if most images are rejected.
+            IncompleteError: if images are missing because a row's spares ran out; everything else is written.
+        """
+        if self.compute.num_threads is not None:
+            torch.set_num_threads(self.compute.num_threads)
+        check_output_dir(self.output_dir, plan_id="", overwrite=True)
+        plan = self.plan
+        if self.dry_run:
+            size = estimate_bytes(plan, self.cohort.volumes[0].image.shape[2:])
+            lines = [
+                *summarize_plan(plan),
+                f"  about {size / 1e6:.1f} MB of disk in {self.output_dir}; nothing written",
+            ]
+            sys.stdout.write("\n".join(lines) + "\n")
+            return None
+        for line in summarize_plan(plan):
+            logger.info(line)
+        prepare_output_dir(self.output_dir, plan_id=plan.plan_id, overwrite=self.overwrite)
+        machinery = self._machinery()
+        output = RunOutput(
+            self.output_dir,
+            plan,
+            self.source.cases,
+            self.datalist,
+            Provenance(*self.naming, self.networks.hashes()),
+        )
+        outcome = run_plan(plan, machinery, output.keep)
+        output.finish(outcome, self._facts(machinery.limits))
+        logger.info("%d of %d images in %s", outcome.written, len(plan.rows), self.output_dir)
+        if outcome.missing:
+            raise IncompleteError(
+                self.output_dir,
+                f"{outcome.written} of {len(plan.rows)} images written, the gate rejected the others",
+                "see report.html for the reasons; raise num_images or change the settings",
+            )
+        return outcome
+
+    @cached_property
+    def cohort(self) -> Cohort:
+        """All readable patients."""
+        return read_cohort(self.dataset_dir, skip_bad_patients=self.skip_bad_patients)
+
+    @cached_property
+    def _datalist_and_pinned(self) -> tuple[Datalist, list[str]]:
+        checkpoints = {name: part.checkpoint for name, part in self.networks.named().items()}
+        if self.datalist_path is None:
+            return split_around(self.cohort, list(checkpoints.values()), self.split_seed)
+        datalist = read_datalist(self.datalist_path)
+        check_unseen(datalist, checkpoints)
+        return datalist, []
+
+    @property
+    def datalist(self) -> Datalist:
+        """Who trains, validates and tests."""
+        return self._datalist_and_pinned[0]
+
+    @property
+    def pinned(self) -> list[str]:
+        """Patients that were put into the training set because a checkpoint saw them."""
+        return self._datalist_and_pinned[1]
+
+    @cached_property
+    def source(self) -> GenerationSource:
+        """Training cases, hosts and donors."""
+        return GenerationSource(self.cohort, self.datalist)
+
+    @cached_property
+    def naming(self) -> tuple[str, Naming]:
+        """Kind of provenance, and how patients are named in the output."""
+        return make_naming(self.provenance, [volume.patient for volume in self.cohort.volumes])
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan; the same data, settings and seed give the same one."""
+        source = self.source
+        count = self._count(source)
+        settings = {"blend": self.blend, **self.inferer.describe()}
+        search = PairSearch(
+            source.cases,
+            source.hosts.members,
+            source.donors.members,
+            seed=self.seed,
+            rules=self.pairing,
+            settings=settings,
+        )
+        rows = search.find(count)
+        header = {
+            "num_images": count,
+            "seed": self.seed,
+            "split_seed": self.split_seed,
+            "split_digest": split_digest(self.datalist),
+            "compute_batch": self.compute.compute_batch,
+            "num_threads": torch.get_num_threads(),
+            "device": self.device.type,
+            "checkpoints": self.networks.hashes(),
+            "provenance": self.naming[0],
+        }
+        return Plan(header, tuple(rows), dict(search.tries))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the denoiser is."""
+        return next(self.networks.denoiser.network.parameters()).device
+
+    def _count(self, source: GenerationSource) -> int:
+        if self.num_images != BALANCE:
+            return int(self.num_images)
+        count = source.healthy_count - source.tumor_count
+        if count < 1:
+            problem = (
+                f"{source.tumor_count} tumor and {source.healthy_count} healthy slices need no balancing"
+            )
+            raise PlanError("num_images", problem, "give a number")
+        return count
+
+    def _machinery(self) -> Machinery:
+        """Put the parts together, with the gate fitted to this dataset's real tumors."""
+        denoiser, source = self.networks.denoiser.network, self.source
+        probability = TumorProbability(
+            self.networks.gate.network,
+            precision=self.inferer.precision,
+            block=self.compute.compute_batch,
+            device=self.device,
+        )
+        gallery = SliceGallery(source.survey.cases)
+        limits = fit_gate(
+            source.survey.cases,
+            source.validation_cases(),
+            gallery,
+            rules=source.rules.donor,
+            probability=probability,
+        )
+        logger.info(
+            "gate rejects %.1f %% of %d real training tumors and %.1f %% of %d validation tumors",
+            100 * limits.rejects_training,
+            limits.counts[0],
+            100 * limits.rejects_validation,
+            limits.counts[1],
+        )
+        return Machinery(
+            sample=lambda batch: self.inferer(batch, denoiser),
+            tumor_probability=probability,
+            limits=limits,
+            gallery=gallery,
+            cases=source.cases,
+            compute_batch=self.compute.compute_batch,
+            batch_size=self.compute.batch_size,
+            device=self.device,
+        )
+
+    def _facts(self, limits: GateLimits) -> RunFacts:
+        settings = {
+            "num_images": self.num_images,
+            "seed": self.seed,
+            "split_seed": self.split_seed,
+            "blend": self.blend,
+            **self.inferer.describe(),
+            "batch_size": self.compute.batch_size,
+            "provenance": self.naming[0],
+        }
+        source = self.source
+        return RunFacts(
+            limits=limits,
+            hosts=source.hosts,
+            donors=source.donors,
+            pinned=self.pinned,
+            skipped=self.cohort.skipped,
+            settings=settings,
+            networks=describe_networks(self.networks),
+            naming=self.naming[1],
+        )
+
+
+def _check_settings(num_images: Any, seed: Any, blend: str) -> None:
+    if num_images != BALANCE and (
+        isinstance(num_images, bool) or not isinstance(num_images, int) or num_images < 1
+    ):
+        raise ArgumentError(
+            "num_images", f"expected a number of 1 or more, or {BALANCE!r}, got {num_images!r}", "correct it"
+        )
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ArgumentError("seed", f"expected a whole number of 0 or more, got {seed!r}", "correct it")
+    if blend not in ("replace", "add"):
+        raise ArgumentError("blend", f"expected 'replace' or 'add', got {blend!r}", "choose one of the two")
+
+
+def _check_start_step(start_step: int, networks: Networks) -> None:
+    for name, part in networks.named().items():
+        largest = part.checkpoint.info.get("max_step")
+        if name != "gate" and largest is not None and start_step > largest:
+            problem = f"{start_step} is above {largest}, the largest step that the {name} was trained on"
+            raise ArgumentError(
+                "start_step", problem, f"choose {largest} or less, or train with a larger max_step"
+            )
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Return the number of parameters of a network."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def describe_networks(networks: Networks) -> Mapping[str, Mapping[str, Any]]:
+    """Return preset, size, hash and training facts of each network, by role."""
+    return {
+        name: {
+            "preset": part.checkpoint.preset,
+            "parameters": parameter_count(part.network),
+            "sha256": part.checkpoint.sha256,
+            **dict(part.checkpoint.info),
+        }
+        for name, part in networks.named().items()
+    }

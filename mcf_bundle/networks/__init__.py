@@ -1,0 +1,1 @@
+"""Networks that MONAI and torchvision lack, and the named presets."""

@@ -1,0 +1,1 @@
+"""Handlers and batch preparation that MONAI and Ignite lack."""

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mcf_bundle.errors import CheckpointError
+from mcf_bundle.networks.presets import make_denoiser
+from mcf_bundle.training.checkpoint import (
+    hash_file,
+    hash_patient,
+    load_network,
+    load_trained,
+    read_checkpoint,
+    save_checkpoint,
+    write_atomically,
+)
+
+PATIENTS = ["TCGA_HT_7692", "TCGA_CS_4941"]
+
+
+def save(path: Path, network: nn.Module, preset: str = "smoke", kind: str = "denoiser") -> Path:
+    info = {"epoch": 3, "val_loss": 0.5}
+    save_checkpoint(path, network.state_dict(), preset=preset, kind=kind, patients=PATIENTS, info=info)
+    return path
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return make_denoiser("smoke")
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, network: nn.Module) -> Path:
+    return save(tmp_path / "models" / "model.pt", network)
+
+
+def test_weights_return_at_float16_precision(checkpoint: Path, network: nn.Module) -> None:
+    torch.manual_seed(1)
+    other = make_denoiser("smoke")
+    load_network(other, checkpoint, preset="smoke", kind="denoiser")
+    for (name, loaded), original in zip(
+        other.state_dict().items(), network.state_dict().values(), strict=True
+    ):
+        assert loaded.dtype == original.dtype == torch.float32, name
+        assert torch.equal(loaded, original.half().float()), name
+
+
+def test_a_trained_network_is_frozen_and_knows_its_checkpoint(checkpoint: Path) -> None:
+    device = torch.device("cpu")
+    trained = load_trained(make_denoiser("smoke"), checkpoint, preset="smoke", kind="denoiser", device=device)
+    assert not trained.network.training
+    assert not any(parameter.requires_grad for parameter in trained.network.parameters())
+    assert trained.checkpoint.sha256 == hash_file(checkpoint)
+
+
+def test_a_checkpoint_tells_its_story(checkpoint: Path) -> None:
+    read = read_checkpoint(checkpoint)
+    assert (read.preset, read.kind) == ("smoke", "denoiser")
+    assert read.info == {"epoch": 3, "val_loss": 0.5}
+    assert read.sha256 == hash_file(checkpoint) == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+
+
+def test_patients_are_stored_as_hashes_only(checkpoint: Path) -> None:
+    assert read_checkpoint(checkpoint).patients == {hash_patient(patient) for patient in PATIENTS}
+    assert hash_patient("TCGA_CS_4941") == hashlib.sha256(b"TCGA_CS_4941").hexdigest()
+    assert all(patient.encode() not in checkpoint.read_bytes() for patient in PATIENTS)
+
+
+def test_the_file_is_the_same_whatever_the_order_of_the_patients(
+    checkpoint: Path, network: nn.Module, tmp_path: Path
+) -> None:
+    again = tmp_path / "again" / "model.pt"
+    info = {"epoch": 3, "val_loss": 0.5}
+    save_checkpoint(
+        again, network.state_dict(), preset="smoke", kind="denoiser", patients=PATIENTS[::-1], info=info
+    )
+    assert hash_file(again) == hash_file(checkpoint)
+
+
+def test_integers_keep_their_type(tmp_path: Path) -> None:
+    path = save(tmp_path / "model.pt", nn.BatchNorm2d(2))
+    assert read_checkpoint(path).weights["num_batches_tracked"].dtype == torch.int64
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"nowhere\.pt: no such checkpoint;"):
+        read_checkpoint(tmp_path / "nowhere.pt")
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_checkpoint_is_refused(checkpoint: Path, share: float) -> None:
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(CheckpointError, match=r"model\.pt: cannot be read") as caught:
+        read_checkpoint(checkpoint)
+    assert "\n" not in str(caught.value)
+
+
+def test_text_under_the_name_of_a_checkpoint_is_refused(checkpoint: Path) -> None:
+    checkpoint.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], {"model": {}}])
+def test_another_project_s_file_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="is not a checkpoint of this project"):
+        read_checkpoint(tmp_path / "model.pt")
+
+
+class Malicious:
+    def __reduce__(self) -> tuple:
+        return Path.touch, (Path("executed"),)
+
+
+def test_no_code_in_a_checkpoint_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": Malicious(), "meta": {}}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_checkpoint(tmp_path / "model.pt")
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("preset", "kind", "problem"),
+    [
+        ("paper", "denoiser", "holds a denoiser of preset 'smoke', wanted a denoiser of preset 'paper'"),
+        ("smoke", "gate", "holds a denoiser of preset 'smoke', wanted a gate of preset 'smoke'"),
+    ],
+)
+def test_another_preset_or_kind_is_refused(
+    checkpoint: Path, network: nn.Module, preset: str, kind: str, problem: str
+) -> None:
+    with pytest.raises(CheckpointError, match=problem):
+        load_network(network, checkpoint, preset=preset, kind=kind)
+
+
+def test_another_architecture_under_the_same_name_is_refused(checkpoint: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model\.pt: does not fit the network \(.+\); use") as caught:
+        load_network(make_denoiser("smoke", context_channels=0), checkpoint, preset="smoke", kind="denoiser")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_without_some_weights_is_refused(tmp_path: Path, network: nn.Module) -> None:
+    weights = dict(list(network.state_dict().items())[1:])
+    save_checkpoint(tmp_path / "m.pt", weights, preset="smoke", kind="denoiser", patients=[], info={})
+    with pytest.raises(CheckpointError, match="does not fit the network"):
+        load_network(network, tmp_path / "m.pt", preset="smoke", kind="denoiser")
+
+
+def test_writing_leaves_no_partial_file_and_makes_the_folder(checkpoint: Path) -> None:
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["model.pt"]
+
+
+def test_a_crash_while_writing_keeps_the_old_file(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = checkpoint.read_bytes()
+
+    def crash(content: object, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", crash)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically({}, checkpoint)
+    assert checkpoint.read_bytes() == before
