@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from mcf_bundle import errors
-from mcf_bundle.errors import ArgumentError, McfError
+from mcf_bundle.errors import McfError
 
 _PROGRAM = ("monai", "bundle", "__main__.py")
 _COMMANDS = ("run", "run_workflow")
@@ -81,33 +81,6 @@ def describe(error: BaseException | None) -> tuple[str, int] | None:
             return message, getattr(errors, name, McfError).exit_code
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return None
-
-
-def as_path(value: Any, name: str) -> Path:
-    """Convert what the command line made of a path back to a path.
-
-    Fire reads ``2024`` as a number, ``a,b`` as a tuple and a flag without value as True.
-
-    Args:
-        value: a path, text, or a whole number; a leading ``~`` is expanded.
-        name: the argument's name, for the message.
-
-    Returns:
-        The path, relative if it came so.
-
-    Raises:
-        ArgumentError: the value is empty or cannot have been one path.
-    """
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if isinstance(value, str | os.PathLike) and os.fspath(value):
-        return Path(os.fspath(value)).expanduser()
-    if value is None or value is True or value == "":
-        problem, remedy = "a path is expected and none was given", f"write --{name} FOLDER"
-    else:
-        problem = f"a path is expected and {value!r} came, a {type(value).__name__}"
-        remedy = f"""quote it twice so that it stays text, --{name} "'a,b'", or write ./ before it"""
-    raise ArgumentError(f"--{name}", problem, remedy)
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from mcf_bundle.__main__ import main
-from mcf_bundle.commandline import as_path, describe, exit_with, guard_command_line
+from mcf_bundle.arguments import as_path
+from mcf_bundle.commandline import describe, exit_with, guard_command_line
 from mcf_bundle.errors import ArgumentError, DataError, IncompleteError
 
 INCOMPLETE = IncompleteError("plan.jsonl", "22 of 24 images passed", "raise spares")

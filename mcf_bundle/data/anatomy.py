@@ -43,7 +43,7 @@ def head_mask(flair: NDArray[np.generic]) -> NDArray[np.bool_]:
 
     Each slice is smoothed (Gaussian, 0.8 pixels of the working grid) and cut at the smaller of 0.20 x the
     97th percentile of the volume and 0.35 x that of the slice, but not below twice the noise of the corners;
-    then opened (1), reduced to its largest part, closed (5), filled and opened (4).
+    then opened (1), filled, reduced to its largest part, closed (5), filled and opened (4).
 
     Args:
         flair: (S, H, W), any real dtype, FLAIR of one patient in stored or normalized grey levels; the
@@ -66,8 +66,8 @@ def head_mask(flair: NDArray[np.generic]) -> NDArray[np.bool_]:
     masks = np.zeros(small.shape, bool)
     for index, plane in enumerate(small):
         fraction = min(VOLUME_FRACTION * bright, SLICE_FRACTION * float(np.percentile(plane, 97)))
-        mask = opened(plane > max(fraction, floor), 1.0)
-        mask = filled(closed(heaviest_part(mask), 5.0))
+        mask = heaviest_part(filled(opened(plane > max(fraction, floor), 1.0)))
+        mask = filled(closed(mask, 5.0))
         masks[index] = heaviest_part(opened(mask, 4.0))
     return _restored(masks, shape)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -83,21 +84,20 @@ def read_cohort(dataset_dir: Path, *, skip_bad_patients: bool = False) -> Cohort
     skipped: dict[str, str] = {}
     for folder in _patient_folders(root):
         try:
-            volume = read_volume(folder)
-            if volumes and volume.image.shape[2:] != volumes[0].image.shape[2:]:
-                raise _size_error(folder, volume, volumes[0])
+            volumes.append(read_volume(folder))
         except DataError as error:
             if not skip_bad_patients:
                 raise
             skipped[folder.name] = str(error)
-        else:
-            volumes.append(volume)
+    for volume in _of_other_size(volumes):
+        wrong_size = _size_error(root / volume.patient, volume, volumes)
+        if not skip_bad_patients:
+            raise wrong_size
+        volumes.remove(volume)
+        skipped[volume.patient] = str(wrong_size)
     if not volumes:
-        raise DataError(
-            root,
-            "no patient could be read",
-            "repair the files; the first problem: " + next(iter(skipped.values())),
-        )
+        first = next(iter(skipped.values()))
+        raise DataError(root, f"no patient could be read ({first})", "repair the files")
     return Cohort(root, tuple(volumes), skipped)
 
 
@@ -179,7 +179,10 @@ def _names(folder: Path) -> list[str]:
 
 def _read_tiff(path: Path) -> NDArray[np.generic]:
     try:
-        return np.asarray(tifffile.imread(path))
+        pixels = np.asarray(tifffile.imread(path))
+        if not pixels.size:
+            raise ValueError("no pixels: truncated")
+        return pixels
     except Exception as error:  # tifffile raises whatever its decoders raise
         problem = f"cannot be read as TIFF ({type(error).__name__}: {error})".replace("\n", " ")
         remedy = "download the file again, or leave the patient out with --skip_bad_patients True"
@@ -219,10 +222,19 @@ def _read_mask(path: Path) -> NDArray[np.bool_]:
     return mask != 0
 
 
-def _size_error(folder: Path, volume: Volume, first: Volume) -> DataError:
-    here, there = (" x ".join(map(str, item.image.shape[2:])) for item in (volume, first))
+def _common_size(volumes: Sequence[Volume]) -> tuple[int, ...]:
+    """Return the most frequent height and width."""
+    return Counter(volume.image.shape[2:] for volume in volumes).most_common(1)[0][0]
+
+
+def _of_other_size(volumes: Sequence[Volume]) -> list[Volume]:
+    return [volume for volume in volumes if volume.image.shape[2:] != _common_size(volumes)]
+
+
+def _size_error(folder: Path, volume: Volume, volumes: Sequence[Volume]) -> DataError:
+    here, there = (" x ".join(map(str, size)) for size in (volume.image.shape[2:], _common_size(volumes)))
     return DataError(
         folder,
-        f"slices are {here} pixels, those of {first.patient} {there}",
+        f"slices are {here} pixels, those of most patients {there}",
         "resample to one size, or leave the patient out with --skip_bad_patients True",
     )

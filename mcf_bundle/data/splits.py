@@ -56,7 +56,8 @@ def split_patients(
 
     Strata of fewer than five patients are merged: first over missing sequences, then over burden, then over
     institutions. Inside a stratum the order is drawn from `split_seed`; along the strata each patient goes to
-    the split that lags furthest behind its share, so the shares hold in every stratum to within one patient.
+    the split that lags furthest behind its share, so the shares hold over the
+    cohort to within one patient and in each stratum nearly so. Three or four patients leave no test patient.
 
     Args:
         traits: one a patient; the order does not matter.

@@ -22,6 +22,17 @@ PRECISIONS: dict[str, torch.dtype | None] = {
 """Type that a network computes in, by the name that a config gives; None is the weights' own."""
 
 
+def get_precision(name: str) -> torch.dtype | None:
+    """Return the type of the precision `name`.
+
+    Raises:
+        ArgumentError: if it does not exist.
+    """
+    if name not in PRECISIONS:
+        raise ArgumentError("precision", f"{name!r} does not exist", f"choose one of {', '.join(PRECISIONS)}")
+    return PRECISIONS[name]
+
+
 def autocast_call(network: nn.Module, precision: str, *, channels_last: bool = False) -> Network:
     """Wrap a network so that autocast surrounds its call alone, and its output is float32.
 
@@ -33,11 +44,7 @@ def autocast_call(network: nn.Module, precision: str, *, channels_last: bool = F
     Raises:
         ArgumentError: if the precision does not exist.
     """
-    if precision not in PRECISIONS:
-        raise ArgumentError(
-            "precision", f"{precision!r} does not exist", f"choose one of {', '.join(PRECISIONS)}"
-        )
-    dtype = PRECISIONS[precision]
+    dtype = get_precision(precision)
 
     def call(x: Tensor, timesteps: Tensor) -> Tensor:
         if channels_last and x.ndim == 4:
@@ -83,6 +90,7 @@ class FusionInferer(Inferer):
         super().__init__()
         schedule.time_pairs(start_step, steps)
         get_fusion(fusion)
+        get_precision(precision)
         if guidance_scale < 0:
             raise ArgumentError(
                 "guidance_scale", f"expected 0 or more, got {guidance_scale}", "0 is no guidance"

@@ -13,6 +13,7 @@ from mcf_bundle.diffusion.fusion import get_fusion
 from mcf_bundle.diffusion.guidance import class_gradient, guide_noise
 from mcf_bundle.diffusion.noising import add_noise
 from mcf_bundle.diffusion.schedule import NoiseSchedule
+from mcf_bundle.errors import ArgumentError
 
 Network = Callable[[Tensor, Tensor], Tensor]
 
@@ -101,6 +102,8 @@ def sample_fusion(
         (B, C, H, W), float32, network range. An empty contribution with `keep_outside` and nothing editable
         gives back the host exactly.
     """
+    if settings.guidance_scale and classifier is None:
+        raise ArgumentError("guidance_scale", "guidance needs a classifier", "give one, or 0")
     draw_noise = SampleNoise(batch.seeds, batch.host)
     pairs = schedule.time_pairs(settings.start_step, settings.steps)
     x = get_fusion(settings.fusion)(

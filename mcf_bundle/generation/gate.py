@@ -26,8 +26,6 @@ MAX_REAL_REJECTION = 0.05
 MAX_CHANGE_OUTSIDE = 0.03
 """Largest mean absolute change of the head outside the grown mask, normalized intensity."""
 
-_WIDENING = 0.25
-
 
 @dataclass(frozen=True)
 class GateLimits:
@@ -35,14 +33,14 @@ class GateLimits:
 
     Attributes:
         ranges: (smallest, largest) accepted value by figure; -inf or inf where one side is free.
-        widened: by how much of its width each percentile range was widened so that real tumors pass.
+        relaxed: figures whose range was extended so that real validation tumors pass.
         rejects_training: share of the real training tumors that the limits reject.
         rejects_validation: share of the real validation tumors that they reject; nan without any.
         counts: number of training and validation tumors behind these shares.
     """
 
     ranges: Mapping[str, tuple[float, float]]
-    widened: float = 0.0
+    relaxed: tuple[str, ...] = ()
     rejects_training: float = float("nan")
     rejects_validation: float = float("nan")
     counts: tuple[int, int] = (0, 0)
@@ -126,8 +124,9 @@ def fit_limits(
     """Take the limits from real tumors: the 1st and 99th percentile of each figure over the training tumors.
 
     Several figures with two ends each reject more than 2 % together, and validation patients differ from
-    training patients; where more than 5 % of the validation tumors (training tumors where there are none)
-    would be rejected, all ranges are widened by steps of a quarter of their width until no more than 5 % are.
+    training patients, whom the gate's classifier has seen. Where more than 5 % of the validation tumors would
+    be rejected, the figure that rejects most of them is extended to the same percentiles of the validation
+    tumors, then the next one; and if that is not enough, to their extremes.
 
     Args:
         training: figures of real training tumors.
@@ -136,30 +135,40 @@ def fit_limits(
     Returns:
         The limits with the rates at which they reject real tumors.
     """
-    names = sorted({name for figures in training for name in figures})
-    measured = {name: _finite([figures.get(name, np.nan) for figures in training]) for name in names}
-    base = {name: np.percentile(values, PERCENTILES) for name, values in measured.items() if values.size}
-    widened, judge = 0.0, validation or training
-    while True:
-        ranges = {name: _range(name, float(ends[0]), float(ends[1]), widened) for name, ends in base.items()}
-        limits = GateLimits(
-            {**ranges, "change_outside": (-np.inf, MAX_CHANGE_OUTSIDE)},
-            widened,
-            GateLimits(ranges).rejection_rate(training),
-            GateLimits(ranges).rejection_rate(validation),
-            (len(training), len(validation)),
-        )
-        if not judge or limits.rejection_rate(judge) <= MAX_REAL_REJECTION or widened > 4:
-            return limits
-        widened += _WIDENING
+    ranges = _percentile_ranges(training, PERCENTILES)
+    relaxed: list[str] = []
+    for percentiles in (PERCENTILES, (0.0, 100.0)):
+        offered = _percentile_ranges(validation, percentiles)
+        left = [name for name in ranges if name in offered]
+        while left and GateLimits(ranges).rejection_rate(validation) > MAX_REAL_REJECTION:
+            worst = max(left, key=lambda name: GateLimits({name: ranges[name]}).rejection_rate(validation))
+            left.remove(worst)
+            ranges[worst] = _hull(ranges[worst], offered[worst])
+            relaxed.append(worst)
+    return GateLimits(
+        {**ranges, "change_outside": (-np.inf, MAX_CHANGE_OUTSIDE)},
+        tuple(dict.fromkeys(relaxed)),
+        GateLimits(ranges).rejection_rate(training),
+        GateLimits(ranges).rejection_rate(validation),
+        (len(training), len(validation)),
+    )
 
 
-def _finite(values: list[float]) -> NDArray[np.float64]:
-    array = np.asarray(values, np.float64)
-    return array[np.isfinite(array)]
+def _percentile_ranges(
+    cases: Sequence[Mapping[str, float]], percentiles: tuple[float, float]
+) -> dict[str, tuple[float, float]]:
+    """Return the percentiles of each figure over its finite values; free sides are infinite."""
+    ranges = {}
+    for name in sorted({name for figures in cases for name in figures}):
+        values = np.array([figures[name] for figures in cases if np.isfinite(figures.get(name, np.nan))])
+        if values.size:
+            low, high = np.percentile(values, percentiles)
+            ranges[name] = (
+                -np.inf if name in UPPER_ONLY else float(low),
+                np.inf if name in LOWER_ONLY else float(high),
+            )
+    return ranges
 
 
-def _range(name: str, low: float, high: float, widened: float) -> tuple[float, float]:
-    margin = widened * (high - low)
-    smallest = -np.inf if name in UPPER_ONLY else low - margin
-    return smallest, np.inf if name in LOWER_ONLY else high + margin
+def _hull(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+    return min(first[0], second[0]), max(first[1], second[1])

@@ -49,7 +49,7 @@ def report_content(plan: Plan, outcome: Outcome, facts: RunFacts, tiles: Sequenc
     warnings = []
     if outcome.missing:
         warnings.append(
-            f"{len(outcome.missing)} of {planned} images are missing: all candidates of the row were rejected."
+            f"{len(outcome.missing)} of {planned} images are missing: all their candidates were rejected."
         )
     if facts.skipped:
         warnings.append(f"{len(facts.skipped)} patients were left out because of damaged files (see Data).")
@@ -78,13 +78,12 @@ def report_content(plan: Plan, outcome: Outcome, facts: RunFacts, tiles: Sequenc
 
 def _gate_text(limits: GateLimits) -> str:
     training, validation = limits.counts
-    widened = (
-        f", widened by {100 * limits.widened:.0f} % of the range at either end" if limits.widened else ""
-    )
     text = (
-        f"Limits are the 1st and 99th percentile of {training} real training tumors{widened}. "
-        f"They reject {100 * limits.rejects_training:.1f} % of those"
+        f"Limits are the 1st and 99th percentile of {training} real training tumors; "
+        f"they reject {100 * limits.rejects_training:.1f} % of those"
     )
+    if limits.relaxed:
+        text += f" (extended for validation tumors: {', '.join(limits.relaxed)})"
     if validation:
         return f"{text} and {100 * limits.rejects_validation:.1f} % of {validation} real validation tumors."
     return f"{text}; there are no validation tumors to check them on."

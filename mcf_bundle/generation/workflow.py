@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mcf_bundle.commandline import as_path
+from mcf_bundle.arguments import as_path
 from mcf_bundle.data.datalist import Datalist, read_datalist, split_digest
 from mcf_bundle.data.lgg import Cohort, read_cohort
 from mcf_bundle.diffusion.inferer import FusionInferer
@@ -248,9 +248,7 @@ class GenerationWorkflow:
             return int(self.num_images)
         count = source.healthy_count - source.tumor_count
         if count < 1:
-            problem = (
-                f"{source.tumor_count} tumor and {source.healthy_count} healthy slices need no balancing"
-            )
+            problem = f"{source.tumor_count} tumor and {source.healthy_count} healthy slices are balanced"
             raise PlanError("num_images", problem, "give a number")
         return count
 

@@ -13,11 +13,13 @@ from monai.metrics import compute_roc_auc
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from mcf_bundle.atomic_file import write_text
 from mcf_bundle.data.level_matching import level_only_scores
 from mcf_bundle.data.splits import TRAIN, VALIDATION
 from mcf_bundle.data.training_data import LeveledSlice, TrainingData
 from mcf_bundle.data.triplet_dataset import SliceRef, TripletDataset
 from mcf_bundle.diffusion.schedule import NoiseSchedule
+from mcf_bundle.training.checkpoint import read_checkpoint
 from mcf_bundle.training.inferer import NoisyInferer
 from mcf_bundle.training.prepare_batch import NoisePrepareBatch
 
@@ -80,11 +82,21 @@ def measure_auc_by_step(
 
 
 class AucReport:
-    """Measure AUC by step and write it beside the checkpoints; arguments as in `measure_auc_by_step`."""
+    """Measure the best checkpoint's AUC by step and write it beside the checkpoint.
+
+    Args:
+        folder: where model_best.pt is (else model_last.pt: no validation could tell the best); the report
+            goes to auc_by_step.json there.
+        network: a network of the checkpoint's architecture; its weights are replaced.
+        data: see `measure_auc_by_step`, like the rest.
+        schedule: the noise schedule.
+        steps: noise steps, 0 for images without noise.
+        inferer: how the network is called.
+    """
 
     def __init__(
         self,
-        path: str | Path,
+        folder: str | Path,
         network: nn.Module,
         data: TrainingData,
         schedule: NoiseSchedule,
@@ -92,15 +104,20 @@ class AucReport:
         steps: Sequence[int],
         inferer: NoisyInferer,
     ) -> None:
-        self.path, self.network, self.data, self.schedule = Path(path), network, data, schedule
+        self.folder, self.network, self.data, self.schedule = Path(folder), network, data, schedule
         self.steps, self.inferer = tuple(steps), inferer
 
     def run(self) -> Mapping[str, object]:
         """Measure, log and write JSON."""
+        best = self.folder / "model_best.pt"
+        path = best if best.is_file() else self.folder / "model_last.pt"
+        self.network.load_state_dict(read_checkpoint(path).weights)
         result = measure_auc_by_step(
             self.network, self.data, self.schedule, steps=self.steps, inferer=self.inferer
         )
-        self.path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_text(
+            self.folder / "auc_by_step.json", json.dumps({"checkpoint": path.name, **result}, indent=1) + "\n"
+        )
         logger.info("AUC by step: %s; level only: %s", result["auc"], result["level_only_auc"])
         return result
 

@@ -105,11 +105,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except Exception as error:  # torch raises many types for damaged files
         problem = f"cannot be read ({type(error).__name__}): truncated, damaged, or not made by torch.save"
         raise CheckpointError(path, problem, "download it again or use another checkpoint") from error
-    if not isinstance(content, dict) or not {"model", "meta"} <= content.keys():
-        raise CheckpointError(
-            path, "is not a checkpoint of this project (no 'model' and 'meta')", "give a model.pt of a bundle"
-        )
-    meta = content["meta"]
+    meta = content.get("meta") if isinstance(content, dict) else None
+    needed = {"format", "preset", "kind", "patients", "info"}
+    if not isinstance(meta, dict) or not needed <= meta.keys() or "model" not in content:
+        problem = "is not a checkpoint of this project (no 'model' and 'meta')"
+        raise CheckpointError(path, problem, "give a model.pt of a bundle")
+    if meta["format"] != FORMAT:
+        problem = f"has the layout {meta['format']!r}, this version reads {FORMAT}"
+        raise CheckpointError(path, problem, "use the version of mcf_bundle that wrote it")
     return Checkpoint(
         meta["preset"],
         meta["kind"],

@@ -1,4 +1,4 @@
-"""Ignite handlers that MONAI and Ignite lack: epoch seeds, EMA, exact resume, checkpoints for use."""
+"""Ignite handlers that MONAI and Ignite lack: epoch seeds, EMA, clipping, progress, exact resume, weights."""
 
 from __future__ import annotations
 
@@ -6,17 +6,69 @@ import copy
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from ignite.engine import Engine, Events
-from monai.engines import IterationEvents
+from monai.engines import Evaluator, IterationEvents
 from torch import nn
+from tqdm import tqdm
 
 from mcf_bundle.errors import CheckpointError
-from mcf_bundle.training.checkpoint import save_atomically, save_checkpoint
+from mcf_bundle.training.checkpoint import hash_patient, save_atomically, save_checkpoint
 
 logger = logging.getLogger(__name__)
+
+
+class ProgressHandler:
+    """Show a progress bar over the whole run, with the time left and the loss."""
+
+    def __init__(self) -> None:
+        self.bar: tqdm | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer."""
+        engine.add_event_handler(Events.STARTED, self._open)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._update)
+        engine.add_event_handler(Events.COMPLETED | Events.EXCEPTION_RAISED, self._close)
+
+    def _open(self, engine: Engine) -> None:
+        total = (engine.state.max_epochs or 0) * (engine.state.epoch_length or 0)
+        self.bar = tqdm(total=total, initial=engine.state.iteration, desc="training", unit="step")
+
+    def _update(self, engine: Engine) -> None:
+        if self.bar is not None:
+            output = cast("Mapping[str, Any]", engine.state.output)
+            loss = f"{float(output['loss']):.4f}"
+            self.bar.set_postfix(epoch=engine.state.epoch, loss=loss, refresh=False)
+            self.bar.update()
+
+    def _close(self, engine: Engine, *error: BaseException) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        if error:
+            raise error[0]
+
+
+class FinalValidationHandler:
+    """Validate after the last epoch if the interval does not, so that short runs leave weights too.
+
+    Args:
+        validator: the validation engine.
+        interval: epochs between the validations of the run.
+    """
+
+    def __init__(self, validator: Evaluator, interval: int) -> None:
+        self.validator, self.interval = validator, interval
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Validate after the last epoch, unless the interval has done so."""
+        if engine.state.epoch == engine.state.max_epochs and engine.state.epoch % self.interval:
+            self.validator.run(engine.state.epoch)
 
 
 class HasEpoch(Protocol):
@@ -117,17 +169,22 @@ class ResumeHandler:
     """Write the whole training state after each epoch, and go on from it when it is there.
 
     Together with `EpochSeedHandler` a resumed run gives the same bytes as an undisturbed one at the same
-    number of threads.
+    number of threads. Attach it after the validation, so that the state holds the validation's outcome.
 
     Args:
         path: the file of the training state.
         parts: objects with state_dict and load_state_dict, by name (network, optimizer, ema, ...).
-        preset: name of the architecture; a state of another one is refused.
+        identity: what makes a run the same run (preset, kind, training patients, ...), plain values; a state
+            with other ones is refused, since going on would mix two runs.
         every: epochs between two writes.
     """
 
-    def __init__(self, path: Path, parts: Mapping[str, Any], preset: str, every: int = 1) -> None:
-        self.path, self.parts, self.preset, self.every = Path(path), dict(parts), preset, every
+    def __init__(
+        self, path: str | Path, parts: Mapping[str, Any], identity: Mapping[str, Any], every: int = 1
+    ) -> None:
+        self.path, self.parts, self.every = Path(path), dict(parts), every
+        patients = {"patients": sorted(map(hash_patient, identity.get("patients", ())))}
+        self.identity = {**identity, **patients}
 
     def attach(self, engine: Engine) -> None:
         """Register with the engine."""
@@ -138,38 +195,53 @@ class ResumeHandler:
         """Load the state, if there is one, and set the engine to its epoch.
 
         Raises:
-            CheckpointError: if the file is damaged or of another architecture.
+            CheckpointError: if the file is damaged, or belongs to another run.
         """
         if not self.path.is_file():
             return
+        state = self._read()
+        for name, value in self.identity.items():
+            if state["identity"].get(name) != value:
+                stored = "other ones" if name == "patients" else repr(state["identity"].get(name))
+                problem = f"belongs to a run with {name}: {stored}"
+                raise CheckpointError(
+                    self.path, problem, "give another ckpt_dir, or the settings of that run"
+                )
         try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many types for damaged files
-            raise CheckpointError(
-                self.path, "training state cannot be read", "delete it to start anew"
-            ) from error
-        if state["preset"] != self.preset:
-            raise CheckpointError(
-                self.path,
-                f"holds a run of preset {state['preset']!r}, wanted {self.preset!r}",
-                "give another ckpt_dir, or the preset of that run",
-            )
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
+            for name, part in self.parts.items():
+                # The learning rate is the config's, so that a run can go on with a smaller one.
+                rates = [group["lr"] for group in getattr(part, "param_groups", ())]
+                part.load_state_dict(state[name])
+                for group, rate in zip(getattr(part, "param_groups", ()), rates, strict=True):
+                    group["lr"] = rate
+        except (RuntimeError, KeyError, ValueError) as error:
+            problem = f"does not fit this run ({type(error).__name__})"
+            raise CheckpointError(self.path, problem, "give another ckpt_dir, or delete the file") from error
         torch.set_rng_state(state["rng"])
         engine.state.epoch = state["epoch"]
         engine.state.iteration = state["epoch"] * engine.state.epoch_length
         logger.info("resumed from %s after epoch %d", self.path, state["epoch"])
 
+    def _read(self) -> dict[str, Any]:
+        remedy = "delete it to start anew"
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many types for damaged files
+            raise CheckpointError(self.path, "training state cannot be read", remedy) from error
+        needed = {"identity", "epoch", "rng", *self.parts}
+        if not isinstance(state, dict) or not needed <= state.keys():
+            raise CheckpointError(self.path, "is no training state of this project", remedy)
+        return state
+
     def save(self, engine: Engine) -> None:
         """Write the state."""
         parts = {name: part.state_dict() for name, part in self.parts.items()}
-        state = {"epoch": engine.state.epoch, "preset": self.preset, "rng": torch.get_rng_state()}
+        state = {"epoch": engine.state.epoch, "identity": self.identity, "rng": torch.get_rng_state()}
         save_atomically({**parts, **state}, self.path)
 
 
 class WeightsHandler:
-    """Write the averaged weights for use: `last` after each epoch, `best` when the validation improves.
+    """Write the averaged weights for use: `last` after each validation, `best` when it improves.
 
     Args:
         folder: where model_last.pt and model_best.pt go.

@@ -8,14 +8,15 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
-from mcf_bundle.diffusion.inferer import autocast_call
+from mcf_bundle.diffusion.inferer import autocast_call, get_precision
+from mcf_bundle.errors import ArgumentError
 
 
 class NoisyInferer(Inferer):
     """Call a network on noised images, in the order (noisy image, conditioning) of MONAI's `concat` mode.
 
     Args:
-        precision: "float32", "bfloat16" or "float16": autocast around the network call; schedules, losses and
+        precision: "float32" or "bfloat16": autocast around the network call; schedules, losses and
             sampler state stay float32.
         channels_last: memory format of the input. On CPUs the backward pass of group normalization is slower
             with it (224 against 99 ms an image for a U-Net of 6 M parameters at 256 x 256 in bfloat16).
@@ -23,6 +24,9 @@ class NoisyInferer(Inferer):
 
     def __init__(self, precision: str = "float32", channels_last: bool = False) -> None:
         super().__init__()
+        if precision == "float16":
+            raise ArgumentError("precision", "float16 underflows in training", "choose bfloat16 or float32")
+        get_precision(precision)
         self.precision, self.channels_last = precision, channels_last
 
     def __call__(  # type: ignore[override]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mcf_bundle.diffusion.noising import add_noise
 from mcf_bundle.diffusion.schedule import NoiseSchedule
+from mcf_bundle.errors import ArgumentError
 
 
 class NoisePrepareBatch(PrepareBatch):
@@ -50,6 +51,10 @@ class NoisePrepareBatch(PrepareBatch):
         self.target, self.min_step = target, min_step
         self.max_step = schedule.num_steps if max_step is None else max_step
         self.crop, self.mirror, self.seed = crop, mirror, seed
+        if not 0 <= min_step <= self.max_step <= schedule.num_steps:
+            order = f"0 <= min_step <= max_step <= {schedule.num_steps}"
+            problem = f"expected {order}, got {min_step} and {self.max_step}"
+            raise ArgumentError("max_step", problem, "correct min_step and max_step")
         self.generator = torch.Generator()
         self.set_epoch(0)
 
@@ -91,9 +96,13 @@ class NoisePrepareBatch(PrepareBatch):
         if self.mirror:
             flips = torch.rand(len(tensors[0]), generator=self.generator) < 0.5
             flips = flips.reshape(-1, *[1] * (tensors[0].ndim - 1))
-            tensors = [torch.where(flips, tensor.flip(-1), tensor) for tensor in tensors]
+            tensors = [torch.where(flips, tensor.flip(3), tensor) for tensor in tensors]
         if self.crop is not None:
             sides = tensors[0].shape[2:]
+            if self.crop > min(sides):
+                raise ArgumentError(
+                    "crop", f"{self.crop} is larger than a slice's side, {min(sides)}", "crop less"
+                )
             # Heads fill the middle of a slice: starts between an eighth and seven eighths of the free margin.
             starts = [
                 int((side - self.crop) * (0.125 + 0.75 * torch.rand((), generator=self.generator).item()))

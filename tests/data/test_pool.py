@@ -77,7 +77,7 @@ def test_the_defaults_are_the_documented_levels():
 
 def test_first_and_last_slice_are_no_hosts():
     cases = [case_of("A", ()), case_of("B", tuple(range(COUNT)))]
-    assert find_hosts(cases, EVERYWHERE).excluded["slice lacks a neighbor"] == 2
+    assert find_hosts(cases, EVERYWHERE).excluded["slice lacks a neighbor"] == 4
 
 
 def test_every_slice_is_a_host_or_counted_once(cases):

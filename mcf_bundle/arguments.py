@@ -1,0 +1,36 @@
+"""Values as the command line hands them over, made what they were meant to be."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mcf_bundle.errors import ArgumentError
+
+
+def as_path(value: Any, name: str) -> Path:
+    """Convert what the command line made of a path back to a path.
+
+    Fire reads ``2024`` as a number, ``a,b`` as a tuple and a flag without value as True.
+
+    Args:
+        value: a path, text, or a whole number; a leading ``~`` is expanded.
+        name: the argument's name, for the message.
+
+    Returns:
+        The path, relative if it came so.
+
+    Raises:
+        ArgumentError: the value is empty or cannot have been one path.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str | os.PathLike) and os.fspath(value):
+        return Path(os.fspath(value)).expanduser()
+    if value is None or value is True or value == "":
+        problem, remedy = "a path is expected and none was given", f"write --{name} FOLDER"
+    else:
+        problem = f"a path is expected and {value!r} came, a {type(value).__name__}"
+        remedy = f"""quote it twice so that it stays text, --{name} "'a,b'", or write ./ before it"""
+    raise ArgumentError(f"--{name}", problem, remedy)

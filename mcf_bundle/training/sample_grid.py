@@ -1,0 +1,81 @@
+"""Pictures of what the denoiser does with real tumor slices, for TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+from torch.utils.tensorboard import SummaryWriter
+
+from mcf_bundle.data.triplet_dataset import TripletDataset
+from mcf_bundle.data.volume import Channel, Label
+from mcf_bundle.diffusion.sampler import FusionBatch, SamplerSettings, sample_fusion
+from mcf_bundle.diffusion.schedule import NoiseSchedule
+from mcf_bundle.training.inferer import NoisyInferer
+
+
+class SampleGridHandler:
+    """Noise a few validation slices to step L and denoise them again, after each validation.
+
+    A good denoiser gives back the slice with other fine texture. The grid shows FLAIR: the slices above, the
+    result below.
+
+    Args:
+        log_dir: TensorBoard's folder.
+        network: the averaged denoiser.
+        dataset: the validation slices; the first tumor slices are taken.
+        schedule: the noise schedule.
+        inferer: how the network is called.
+        start_step: L.
+        steps: network calls.
+        count: number of slices.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | Path,
+        network: nn.Module,
+        dataset: TripletDataset,
+        schedule: NoiseSchedule,
+        inferer: NoisyInferer,
+        *,
+        start_step: int = 300,
+        steps: int = 10,
+        count: int = 4,
+    ) -> None:
+        self.log_dir, self.network, self.dataset, self.schedule = Path(log_dir), network, dataset, schedule
+        self.inferer, self.settings, self.count = inferer, SamplerSettings(start_step, steps), count
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the validation engine, whose epoch is the trainer's."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Draw the grid."""
+        with SummaryWriter(self.log_dir) as writer:
+            writer.add_image("slices above, denoised below", self.draw(), engine.state.epoch)
+
+    def draw(self) -> Tensor:
+        """Return the grid, (1, 2 * H, count * W), float32, [0, 1]."""
+        tumor = [position for position, label in enumerate(self.dataset.labels) if label == Label.TUMOR]
+        chosen = [self.dataset[position] for position in (tumor or range(len(self.dataset)))[: self.count]]
+        batch = default_collate(chosen)
+        device = next(self.network.parameters()).device
+        image, context = batch["image"].to(device), batch["context"].to(device)
+        fused = FusionBatch(
+            host=image,
+            contribution=torch.zeros_like(image),
+            context=context,
+            editable=torch.ones_like(image[:, :1], dtype=torch.bool),
+            seeds=range(len(chosen)),
+        )
+        self.network.eval()
+        result = sample_fusion(fused, self._denoise, None, self.schedule, self.settings)
+        rows = [torch.cat(list(images[:, Channel.FLAIR]), dim=-1) for images in (image, result)]
+        return ((torch.cat(rows, dim=-2) + 1) / 2).clamp(0, 1)[None].cpu()
+
+    def _denoise(self, x: Tensor, timesteps: Tensor) -> Tensor:
+        return self.inferer(x, self.network, timesteps=timesteps)
