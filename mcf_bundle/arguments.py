@@ -34,3 +34,13 @@ def as_path(value: Any, name: str) -> Path:
         problem = f"a path is expected and {value!r} came, a {type(value).__name__}"
         remedy = f"""quote it twice so that it stays text, --{name} "'a,b'", or write ./ before it"""
     raise ArgumentError(f"--{name}", problem, remedy)
+
+
+def check_seed(name: str, seed: Any) -> None:
+    """Refuse what is no seed.
+
+    Raises:
+        ArgumentError: if it is not a whole number of 0 or more.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ArgumentError(name, f"expected a whole number of 0 or more, got {seed!r}", "correct it")

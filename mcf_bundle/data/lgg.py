@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -88,13 +89,13 @@ def read_cohort(dataset_dir: Path, *, skip_bad_patients: bool = False) -> Cohort
         except DataError as error:
             if not skip_bad_patients:
                 raise
-            skipped[folder.name] = str(error)
+            skipped[folder.name] = _relative(error, root)
     for volume in _of_other_size(volumes):
         wrong_size = _size_error(root / volume.patient, volume, volumes)
         if not skip_bad_patients:
             raise wrong_size
         volumes.remove(volume)
-        skipped[volume.patient] = str(wrong_size)
+        skipped[volume.patient] = _relative(wrong_size, root)
     if not volumes:
         first = next(iter(skipped.values()))
         raise DataError(root, f"no patient could be read ({first})", "repair the files")
@@ -127,9 +128,12 @@ def read_volume(folder: Path) -> Volume:
 
 
 def institution_of(patient: str) -> str:
-    """Return the code of the institution: the second part of names such as TCGA_CS_4941_19960909, else ''."""
-    parts = patient.split("_")
-    return parts[1] if len(parts) > 2 else ""
+    """Return the code of the institution: the second part of names such as TCGA_CS_4941_19960909, else ''.
+
+    A code has at most four letters or digits; a longer part could be a person's name and is not taken.
+    """
+    match = re.fullmatch(r"(?:TCGA|SYN)_([A-Z0-9]{1,4})_.+", patient)
+    return match[1] if match else ""
 
 
 def list_slices(folder: Path) -> list[SliceFiles]:
@@ -163,6 +167,11 @@ def list_slices(folder: Path) -> list[SliceFiles]:
                 "add it, or leave the patient out with --skip_bad_patients True",
             )
     return [SliceFiles(number, images[number], masks[number]) for number in numbers]
+
+
+def _relative(error: DataError, root: Path) -> str:
+    """Return the message with paths relative to the dataset, since it goes into files that are passed on."""
+    return str(error).replace(f"{root}{os.sep}", "")
 
 
 def _patient_folders(root: Path) -> Iterator[Path]:

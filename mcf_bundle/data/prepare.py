@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mcf_bundle.arguments import check_seed
 from mcf_bundle.atomic_file import write_text
 from mcf_bundle.data.datalist import make_datalist, summarize, to_json
 from mcf_bundle.data.lgg import read_cohort
@@ -33,6 +34,7 @@ def prepare_dataset(
         DataError: for bad data, or an output folder that cannot be written.
         ArgumentError: for an unknown `split`.
     """
+    check_seed("split_seed", split_seed)
     cohort = read_cohort(dataset_dir, skip_bad_patients=skip_bad_patients)
     datalist = make_datalist(cohort, split_seed=split_seed, split_by=split)
     path = output_dir / "datalist.json"

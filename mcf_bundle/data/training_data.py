@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mcf_bundle.arguments import as_path
+from mcf_bundle.arguments import as_path, check_seed
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.level_matching import match_levels
 from mcf_bundle.data.lgg import Cohort, read_cohort
@@ -61,6 +61,7 @@ class TrainingData:
         pinned_to_train: Sequence[str] = (),
     ) -> None:
         self.dataset_dir, self.split_seed = as_path(dataset_dir, "dataset_dir"), split_seed
+        check_seed("split_seed", split_seed)
         self.skip_bad_patients, self.pinned_to_train = skip_bad_patients, tuple(pinned_to_train)
 
     @cached_property

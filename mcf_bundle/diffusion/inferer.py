@@ -88,6 +88,14 @@ class FusionInferer(Inferer):
         precision: str = "float32",
     ) -> None:
         super().__init__()
+        for name, value in (("start_step", start_step), ("steps", steps)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ArgumentError(name, f"expected a whole number, got {value!r}", "correct it")
+        for name, number in (("guidance_scale", guidance_scale), ("eta", eta)):
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                raise ArgumentError(name, f"expected a number, got {number!r}", "correct it")
+        if not isinstance(keep_outside, bool):
+            raise ArgumentError("keep_outside", f"expected true or false, got {keep_outside!r}", "correct it")
         schedule.time_pairs(start_step, steps)
         get_fusion(fusion)
         get_precision(precision)

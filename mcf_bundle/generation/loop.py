@@ -183,7 +183,7 @@ def _judge(
         item.host.brain[item.host_index],
         missing=item.host.missing,
         gallery=machinery.gallery,
-        left_out=(item.row.host.patient, item.candidate.donor.patient),
+        left_out=(item.candidate.host.patient, item.candidate.donor.patient),
     )
     figures["tumor_probability"] = probability
     figures["change_outside"] = change_outside(image, item.composite.host[1], item.editable)

@@ -51,10 +51,12 @@ def prepare_materials(row: PlanRow, candidate: Candidate, cases: Mapping[str, Ca
         candidate: one of its candidates.
         cases: the training patients, by name.
     """
-    host, donor = cases[row.host.patient], cases[candidate.donor.patient]
-    index = slice_position(host, row.host)
+    host, donor = cases[candidate.host.patient], cases[candidate.donor.patient]
+    index = slice_position(host, candidate.host)
     composite = compose(host, index, donor, candidate.transform, blend=row.settings["blend"])
-    return Materials(row, candidate, host, index, composite, grow(composite.mask[1]))
+    # Cavities inside a tumor are painted too, though they are no part of the mask.
+    filled = ndimage.binary_fill_holes(composite.mask[1])
+    return Materials(row, candidate, host, index, composite, grow(filled))
 
 
 def slice_position(case: Case, item: SliceId) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,13 +27,15 @@ class PairingRules:
     Attributes:
         placement: where a tumor may lie.
         contrast: how the composite's tumor must stand out.
-        spares: further donors per row, tried in order where the gate rejects an image.
-        max_tries: donors tried for one row before the host is passed over.
+        spares: further donors for a row's host, tried in order where the gate rejects an image.
+        other_hosts: further hosts, each with one donor, tried after those; some hosts suit no donor.
+        max_tries: donors tried for one host before it is passed over.
     """
 
     placement: PlacementRules = field(default_factory=PlacementRules)
     contrast: ContrastLimits = field(default_factory=ContrastLimits)
-    spares: int = 3
+    spares: int = 2
+    other_hosts: int = 2
     max_tries: int = 80
 
 
@@ -66,104 +68,144 @@ class PairSearch:
         self.host_rank = generator.permutation(len(self.hosts))
         self.used: Counter[tuple[str, str, int]] = Counter()
         self.seen: set[tuple[str, int, str, int, bool]] = set()
+        self.outcomes: dict[tuple[str, int, str, int, bool], Transform | str] = {}
         self.tries: Counter[str] = Counter()
 
     def find(self, count: int) -> list[PlanRow]:
-        """Find pairs for `count` rows.
+        """Find pairs for `count` rows: first choices for all, then spares from what is left.
 
         Raises:
-            PlanError: if no host is left with a donor that fits.
+            PlanError: if there are fewer pairs that fit.
         """
-        rows: list[PlanRow] = []
+        firsts: list[Candidate] = []
         exhausted: set[int] = set()
-        while len(rows) < count:
-            position = self._next_host(exhausted)
-            if position is None:
+        while len(firsts) < count:
+            order = self._hosts_by_use(exhausted)
+            if not order:
                 raise PlanError(
                     "num_images",
-                    f"only {len(rows)} of {count} rows found a donor that fits ({self._refusals()})",
+                    f"only {len(firsts)} of {count} rows found a pair that fits ({self._refusals()})",
                     "ask for fewer images, add patients, or relax the placement rules",
                 )
-            host = self.hosts[position]
-            candidates = self._candidates(host, len(rows))
-            if not candidates:
-                exhausted.add(position)
+            first = self._candidate(self.hosts[order[0]], self._generator(1, len(firsts)))
+            if first is None:
+                exhausted.add(order[0])
                 continue
-            rows.append(self._row(host, candidates, len(rows)))
-        return rows
+            self._count_use(first)
+            firsts.append(first)
+        return [self._row(first, row) for row, first in enumerate(firsts)]
 
-    def _row(self, host: Host, candidates: list[Candidate], row: int) -> PlanRow:
-        donor = candidates[0].donor
-        self.used.update(
-            [
-                ("host", host.patient, host.slice_number),
-                ("host", host.patient, -1),
-                ("donor", donor.patient, donor.slice),
-                ("donor", donor.patient, -1),
-            ]
+    def _generator(self, *stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *stream])
+
+    def _row(self, first: Candidate, row: int) -> PlanRow:
+        host = next(
+            item
+            for item in self.hosts
+            if (item.patient, item.slice_number) == (first.host.patient, first.host.slice)
         )
+        spares = self._spares(host, {first.donor}, self._generator(2, row))
         name = case_name(self.cases[host.patient].volume.institution, row)
-        return PlanRow(row, name, SliceId.of(host), tuple(candidates), self.settings)
+        return PlanRow(row, name, (first, *spares), self.settings)
 
-    def _next_host(self, exhausted: set[int]) -> int | None:
-        """Return the host that was used least, then the one whose patient was, then the one drawn first."""
-        left = [position for position in range(len(self.hosts)) if position not in exhausted]
+    def _spares(self, host: Host, tried: set[SliceId], generator: np.random.Generator) -> list[Candidate]:
+        """Return other donors for the row's host, then pairs of other hosts' patients."""
+        spares: list[Candidate] = []
+        while len(spares) < self.rules.spares:
+            spare = self._candidate(host, generator, without=tried)
+            if spare is None:
+                break
+            spares.append(spare)
+            tried.add(spare.donor)
+        patients = {host.patient}
+        for position in self._hosts_by_use(set()):
+            if len(patients) > self.rules.other_hosts:
+                break
+            other = self.hosts[position]
+            spare = None if other.patient in patients else self._candidate(other, generator)
+            if spare is not None:
+                spares.append(spare)
+                patients.add(other.patient)
+                self.used["spare host", other.patient, other.slice_number] += 1
+        return spares
+
+    def _count_use(self, candidate: Candidate) -> None:
+        for role, chosen in (("host", candidate.host), ("donor", candidate.donor)):
+            self.used.update([(role, chosen.patient, chosen.slice), (role, chosen.patient, -1)])
+
+    def _hosts_by_use(self, exhausted: set[int]) -> list[int]:
+        """Order hosts by how often they were used, then their patients, then as drawn."""
 
         def use(position: int) -> tuple[int, int, int]:
             host = self.hosts[position]
-            by_slice = self.used["host", host.patient, host.slice_number]
+            by_slice = sum(
+                self.used[role, host.patient, host.slice_number] for role in ("host", "spare host")
+            )
             return by_slice, self.used["host", host.patient, -1], int(self.host_rank[position])
 
-        return min(left, key=use, default=None)
+        return sorted((p for p in range(len(self.hosts)) if p not in exhausted), key=use)
 
-    def _candidates(self, host: Host, row: int) -> list[Candidate]:
-        """Return the row's first choice and spares, each from another donor slice; none if nothing fits."""
-        generator = np.random.default_rng([self.seed, 1, row])
-        near = np.flatnonzero(np.abs(self.donor_levels - host.level) <= self.rules.placement.level_tolerance)
-        rank = {
-            int(position): int(place)
-            for position, place in zip(near, generator.permutation(len(near)), strict=True)
-        }
+    def _candidate(
+        self, host: Host, generator: np.random.Generator, without: Collection[SliceId] = ()
+    ) -> Candidate | None:
+        """Return the pair of the host with the least used donor that fits and was not paired so before."""
+        near = self._near_donors(host)
+        rank = dict(zip(near, generator.permutation(len(near)).tolist(), strict=True))
 
         def use(position: int) -> tuple[int, int, int]:
             donor = self.donors[position]
             by_slice = self.used["donor", donor.patient, donor.slice_number]
             return by_slice, self.used["donor", donor.patient, -1], rank[position]
 
-        candidates: list[Candidate] = []
-        for position in sorted(rank, key=use)[: self.rules.max_tries]:
-            donor, mirrored = self.donors[position], bool(generator.integers(2))
+        for position in sorted(near, key=use)[: self.rules.max_tries]:
+            donor, drawn = self.donors[position], bool(generator.integers(2))
             seed = int(generator.integers(2**63))
-            key = (host.patient, host.index, donor.patient, donor.index, mirrored)
-            if key in self.seen:
+            if SliceId.of(donor) in without:
                 continue
-            transform = self._try(host, donor, mirrored)
-            if transform is None:
-                continue
-            self.seen.add(key)
-            candidates.append(Candidate(SliceId.of(donor), transform, seed))
-            if len(candidates) > self.rules.spares:
-                break
-        return candidates
+            for mirrored in (drawn, not drawn):
+                key = (host.patient, host.index, donor.patient, donor.index, mirrored)
+                transform = None if key in self.seen else self._try(host, donor, mirrored)
+                if transform is not None:
+                    self.seen.add(key)
+                    return Candidate(SliceId.of(host), SliceId.of(donor), transform, seed)
+        return None
+
+    def _near_donors(self, host: Host) -> list[int]:
+        """Return the donors at the host's level, of other patients with the same missing sequences."""
+        missing = self.cases[host.patient].missing
+        distance = np.abs(self.donor_levels - host.level)
+        return [
+            int(position)
+            for position in np.flatnonzero(distance <= self.rules.placement.level_tolerance)
+            if self.donors[position].patient != host.patient
+            and self.cases[self.donors[position].patient].missing == missing
+        ]
 
     def _try(self, host: Host, donor: Donor, mirrored: bool) -> Transform | None:
-        """Return the transform of a pair that passes placement and contrast, else None; count the outcome."""
+        """Return the transform of a pair that passes placement and contrast, else None."""
+        key = (host.patient, host.index, donor.patient, donor.index, mirrored)
+        if key not in self.outcomes:
+            self.outcomes[key] = self._judge(host, donor, mirrored)
+            outcome = self.outcomes[key]
+            self.tries["accepted" if isinstance(outcome, Transform) else outcome] += 1
+        outcome = self.outcomes[key]
+        return outcome if isinstance(outcome, Transform) else None
+
+    def _judge(self, host: Host, donor: Donor, mirrored: bool) -> Transform | str:
+        """Return the transform, or the name of the first rule that the pair breaks."""
         host_case, donor_case = self.cases[host.patient], self.cases[donor.patient]
         rules = self.rules.placement
         transform = fit_transform(
             host_case, host.index, donor_case, donor.index, mirrored=mirrored, rules=rules
         )
         if isinstance(transform, Rejection):
-            self.tries[transform.reason] += 1
-            return None
+            return transform.reason
         refused = accept_placement(host_case, host.index, donor_case, transform, rules=rules)
         if refused is not None:
-            self.tries[refused.reason] += 1
-            return None
+            return refused.reason
         composite = compose(host_case, host.index, donor_case, transform, rules=rules)
         check = check_composite(composite, host_case, host.index, limits=self.rules.contrast)
-        self.tries["accepted" if check.passed else check.reasons[0]] += 1
-        return transform if check.passed else None
+        return transform if check.passed else check.reasons[0]
 
     def _refusals(self) -> str:
         refused = [f"{reason} {count}" for reason, count in self.tries.most_common() if reason != "accepted"]

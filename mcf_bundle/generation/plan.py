@@ -38,14 +38,16 @@ class SliceId:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to make a row's image: a donor, how it is laid over the host, and the noise.
+    """One way to make a row's image: a host, a donor, how it is laid over the host, and the noise.
 
     Attributes:
+        host: the middle slice of the host's triplet.
         donor: whose tumor.
         transform: see `Transform`.
         seed: seed of the noise, in [0, 2**63).
     """
 
+    host: SliceId
     donor: SliceId
     transform: Transform
     seed: int
@@ -57,15 +59,14 @@ class PlanRow:
 
     Attributes:
         row: position in the plan, from 0.
-        name: name of the generated patient.
-        host: the middle slice of the host's triplet.
+        name: name of the generated patient if the first choice is kept; a spare of another institution
+            changes it.
         candidates: what is tried, in order: the first choice, then its spares.
         settings: every parameter of sampler and blending.
     """
 
     row: int
     name: str
-    host: SliceId
     candidates: tuple[Candidate, ...]
     settings: Mapping[str, Any]
 
@@ -75,7 +76,6 @@ class PlanRow:
         return {
             "row": self.row,
             "name": self.name,
-            "host": asdict(self.host),
             **first,
             "settings": dict(self.settings),
             "spares": spares,
@@ -111,11 +111,12 @@ class Plan:
 
 def reuse(rows: Sequence[PlanRow]) -> dict[str, Counter[str]]:
     """Count how often each slice and patient is host or donor of a first choice."""
+    hosts = [row.candidates[0].host for row in rows]
     firsts = [row.candidates[0].donor for row in rows]
     return {
-        "host slices": Counter(f"{row.host.patient} {row.host.slice}" for row in rows),
+        "host slices": Counter(f"{host.patient} {host.slice}" for host in hosts),
         "donor slices": Counter(f"{donor.patient} {donor.slice}" for donor in firsts),
-        "host patients": Counter(row.host.patient for row in rows),
+        "host patients": Counter(host.patient for host in hosts),
         "donor patients": Counter(donor.patient for donor in firsts),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -15,6 +16,9 @@ from mcf_bundle.errors import ArgumentError, DataError
 FULL, PSEUDONYMOUS = "full", "pseudonymous"
 KEY_VARIABLE = "MCF_PROVENANCE_KEY"
 """Environment variable with the key; without it one is drawn once and kept in the user's config folder."""
+
+MIN_KEY_BYTES = 16
+"""Shorter keys can be guessed."""
 
 _PUBLIC_NAME = re.compile(r"TCGA_[A-Z]{2}_[A-Z0-9]{4}_\d{8}")
 
@@ -56,10 +60,22 @@ def _read_key() -> bytes:
     path = base / "mcf_bundle" / "provenance.key"
     try:
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_hex(32))
-        return path.read_bytes()
+            _draw_key(path)
+        key = path.read_bytes()
     except OSError as error:
         problem = f"the key of the pseudonyms cannot be kept there ({error.strerror})"
         raise DataError(path, problem, f"set {KEY_VARIABLE} to a secret of your own") from error
+    if len(key) < MIN_KEY_BYTES:
+        raise DataError(path, "is too short for a key", "delete it, or set " + KEY_VARIABLE)
+    return key
+
+
+def _draw_key(path: Path) -> None:
+    """Write a new key; where another process is faster, its key stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+    with contextlib.suppress(FileExistsError):
+        os.link(partial, path)
+    partial.unlink()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import mcf_bundle
 from mcf_bundle.atomic_file import write_atomically
 from mcf_bundle.data.case import Case
-from mcf_bundle.data.datalist import SYNTHETIC, Datalist, Entry, to_json
+from mcf_bundle.data.datalist import REAL, SYNTHETIC, Datalist, Entry, to_json
 from mcf_bundle.data.splits import TRAIN
 from mcf_bundle.generation.contact_sheet import save_contact_sheet
 from mcf_bundle.generation.gate import GateResult
@@ -38,7 +38,7 @@ from mcf_bundle.generation.pseudonyms import Naming
 from mcf_bundle.generation.report import write_report
 from mcf_bundle.generation.run_report import RunFacts, report_content
 from mcf_bundle.generation.tile import Tile
-from mcf_bundle.generation.writer import GENERATED_SLICE, case_files, write_case
+from mcf_bundle.generation.writer import GENERATED_SLICE, case_files, case_name, write_case
 
 NOTICE = "research only, not for diagnosis"
 
@@ -97,8 +97,9 @@ class RunOutput:
         item = made.materials
         images = self._stored(item, item.composite.image)
         images[1] = item.host.scale.denormalize(made.image)
-        hashes = write_case(self.output_dir, item.row.name, images, item.composite.mask)
-        self.records[item.row.row] = self._record(made, earlier, hashes)
+        name = case_name(item.host.volume.institution, item.row.row)
+        hashes = write_case(self.output_dir, name, images, item.composite.mask)
+        self.records[item.row.row] = self._record(made, name, earlier, hashes)
         if len(self.tiles) < MAX_TILES:
             self.tiles[item.row.row] = self._tile(made, images[1])
 
@@ -120,23 +121,22 @@ class RunOutput:
         write_atomically(self.output_dir / RUN_FILE, (json.dumps(run, indent=1) + "\n").encode())
 
     def _record(
-        self, made: Generated, earlier: Sequence[GateResult], hashes: Mapping[str, str]
+        self, made: Generated, name: str, earlier: Sequence[GateResult], hashes: Mapping[str, str]
     ) -> dict[str, Any]:
         item = made.materials
         donor = self.cases[item.candidate.donor.patient]
-        row = item.row.to_dict()
-        _, image, _, _, mask, _ = (f"{item.row.name}/{name}" for name in case_files(item.row.name))
+        _, image, _, _, mask, _ = (f"{name}/{file_name}" for file_name in case_files(name))
         record = {
             "row": item.row.row,
-            "name": item.row.name,
+            "name": name,
             "image": image,
             "label": mask,
-            "host": row["host"],
+            "host": vars(item.candidate.host),
             "donor": vars(item.candidate.donor),
             "candidate": len(earlier),
             "transform": item.candidate.transform.to_dict(),
             "seed": item.candidate.seed,
-            "settings": row["settings"],
+            "settings": dict(item.row.settings),
             "mask_pixels": int(item.composite.mask[1].sum()),
             "gate": dict(made.gate.figures),
             "rejected": [
@@ -166,9 +166,9 @@ class RunOutput:
         donor = self.cases[item.candidate.donor.patient]
         donor_index = slice_position(donor, item.candidate.donor)
         figures = made.gate.figures
-        host, lender = item.row.host, item.candidate.donor
+        host, lender = item.candidate.host, item.candidate.donor
         return Tile(
-            title=item.row.name,
+            title=case_name(item.host.volume.institution, item.row.row),
             host=item.host.volume.image[item.host_index],
             donor=donor.volume.image[donor_index],
             donor_mask=donor.volume.mask[donor_index],
@@ -203,8 +203,10 @@ class RunOutput:
             )
             for record in records
         )
-        real = self.datalist
-        return Datalist(real.split_by, real.split_seed, real.entries + synthetic, real.skipped)
+        # Slices of an earlier generation stand in another folder, which this datalist has no root for.
+        real = tuple(entry for entry in self.datalist.entries if entry.root == REAL)
+        whole = self.datalist
+        return Datalist(whole.split_by, whole.split_seed, real + synthetic, whole.skipped)
 
     def _run_facts(self) -> dict[str, Any]:
         return {

@@ -136,7 +136,10 @@ def _data_tables(facts: RunFacts) -> tuple[Table, ...]:
         )
         for title, pool in (("Hosts", facts.hosts), ("Donors", facts.donors))
     ]
-    skipped = tuple((facts.naming(patient), reason) for patient, reason in facts.skipped.items())
+    skipped = tuple(
+        (facts.naming(patient), reason.replace(patient, facts.naming(patient)))
+        for patient, reason in facts.skipped.items()
+    )
     pinned = tuple((facts.naming(patient),) for patient in facts.pinned)
     tables.append(Table("Patients left out", ("patient", "reason"), skipped))
     note = "A checkpoint was trained on them, so they can be neither validated nor tested on."

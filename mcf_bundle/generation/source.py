@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mcf_bundle.data.case import Case
-from mcf_bundle.data.datalist import Datalist, check_train_only, make_datalist
+from mcf_bundle.data.datalist import REAL, Datalist, check_train_only, make_datalist
 from mcf_bundle.data.lgg import Cohort
 from mcf_bundle.data.pool import Donor, DonorRules, Host, HostRules, Pool, find_donors, find_hosts
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
 from mcf_bundle.data.survey import Survey, survey_volumes
-from mcf_bundle.errors import LeakageError, PlanError
+from mcf_bundle.errors import DataError, LeakageError, PlanError
 from mcf_bundle.training.checkpoint import Checkpoint, hash_patient
 
 
@@ -43,6 +43,7 @@ class GenerationSource:
         self.cohort, self.datalist = cohort, datalist
         self.rules = rules or PoolRules(HostRules(), DonorRules())
         self.splits = datalist.patient_splits()
+        _check_same_patients(cohort, datalist)
         training = [entry for entry in datalist.entries if entry.split == TRAIN]
         self.tumor_count = sum(entry.tumor for entry in training)
         self.healthy_count = len(training) - self.tumor_count
@@ -97,6 +98,19 @@ class GenerationSource:
             raise PlanError(self.cohort.root, problem, "add patients, or relax the rules")
         check_train_only(self.datalist, pool.patients)
         return pool
+
+
+def _check_same_patients(cohort: Cohort, datalist: Datalist) -> None:
+    there = {volume.patient for volume in cohort.volumes} | set(cohort.skipped)
+    listed = {entry.patient for entry in datalist.entries if entry.root == REAL} | set(datalist.skipped)
+    for names, problem in (
+        (listed - there, "lacks patients of the datalist"),
+        (there - listed, "holds patients that the datalist does not list"),
+    ):
+        if names:
+            first = ", ".join(sorted(names)[:3])
+            remedy = "give the dataset_dir that the datalist was made from, or make it again"
+            raise DataError(cohort.root, f"{problem}: {first}", remedy)
 
 
 def pinned_patients(patients: Sequence[str], checkpoints: Sequence[Checkpoint]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mcf_bundle.arguments import as_path
+from mcf_bundle.arguments import as_path, check_seed
 from mcf_bundle.data.datalist import Datalist, read_datalist, split_digest
 from mcf_bundle.data.lgg import Cohort, read_cohort
 from mcf_bundle.diffusion.inferer import FusionInferer
@@ -70,8 +70,11 @@ class ComputeSettings:
     batch_size: int = 8
 
     def __post_init__(self) -> None:
-        for name, value in (("compute_batch", self.compute_batch), ("batch_size", self.batch_size)):
-            if not isinstance(value, int) or value < 1:
+        counts = {"compute_batch": self.compute_batch, "batch_size": self.batch_size}
+        if self.num_threads is not None:
+            counts["num_threads"] = self.num_threads
+        for name, value in counts.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ArgumentError(
                     name, f"expected a whole number of 1 or more, got {value!r}", "correct it"
                 )
@@ -127,7 +130,7 @@ class GenerationWorkflow:
         self.compute, self.pairing = compute or ComputeSettings(), pairing or PairingRules()
         self.skip_bad_patients, self.overwrite = skip_bad_patients, overwrite
         self.provenance, self.dry_run = provenance, dry_run
-        _check_settings(num_images, seed, blend)
+        _check_settings(num_images, {"seed": seed, "split_seed": split_seed}, blend)
         _check_start_step(inferer.settings.start_step, networks)
 
     def run(self) -> Outcome | None:
@@ -310,15 +313,15 @@ class GenerationWorkflow:
         )
 
 
-def _check_settings(num_images: Any, seed: Any, blend: str) -> None:
+def _check_settings(num_images: Any, seeds: Mapping[str, Any], blend: str) -> None:
     if num_images != BALANCE and (
         isinstance(num_images, bool) or not isinstance(num_images, int) or num_images < 1
     ):
         raise ArgumentError(
             "num_images", f"expected a number of 1 or more, or {BALANCE!r}, got {num_images!r}", "correct it"
         )
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ArgumentError("seed", f"expected a whole number of 0 or more, got {seed!r}", "correct it")
+    for name, seed in seeds.items():
+        check_seed(name, seed)
     if blend not in ("replace", "add"):
         raise ArgumentError("blend", f"expected 'replace' or 'add', got {blend!r}", "choose one of the two")
 

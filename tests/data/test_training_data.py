@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from mcf_bundle.data.case import Case
+from mcf_bundle.data.datalist import make_datalist
+from mcf_bundle.data.lgg import read_cohort
+from mcf_bundle.data.midline import Midline
+from mcf_bundle.data.normalization import IntensityScale
+from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
+from mcf_bundle.data.survey import Survey
+from mcf_bundle.data.training_data import TrainingData
+from mcf_bundle.data.volume import Label, Volume
+from mcf_bundle.errors import DataError
+
+COUNT = 21
+
+
+@pytest.fixture(scope="module")
+def data(phantom_cohort: Path) -> TrainingData:
+    return TrainingData(phantom_cohort)
+
+
+def case_of(tumor: tuple[int, ...], level: np.ndarray | None = None, *, reliable: bool = True) -> Case:
+    """Slices at levels 0.00, 0.05, ... 1.00."""
+    mask = np.zeros((COUNT, 32, 32), bool)
+    mask[list(tumor), 10:14, 10:14] = True
+    image = np.full((COUNT, 3, 32, 32), 90, np.uint8)
+    return Case(
+        volume=Volume("A", "CS", tuple(range(1, COUNT + 1)), image, mask),
+        scale=IntensityScale((0.0,) * 3, (100.0,) * 3),
+        missing=(False,) * 3,
+        head=np.ones_like(mask),
+        brain=np.ones_like(mask),
+        level=np.round(0.05 * np.arange(COUNT), 2) if level is None else level,
+        level_step=0.05,
+        level_is_reliable=reliable,
+        midline=Midline(15.5, 15.5, 0.0),
+    )
+
+
+def data_of(*cases: Case) -> TrainingData:
+    made = TrainingData("nowhere")
+    made.survey = Survey(cases, None)  # type: ignore[misc, arg-type]
+    return made
+
+
+def indices(data: TrainingData) -> dict[Label, list[int]]:
+    found = data.leveled_slices(TRAIN)
+    return {label: [item.ref.index for item in found if item.ref.label == label] for label in Label}
+
+
+def write_patient(root: Path, patient: str, sides: list[int]) -> None:
+    """Black slices of 32 x 32 with a bright square in the middle, and empty masks."""
+    (root / patient).mkdir(parents=True)
+    for number, side in enumerate(sides, start=1):
+        image = np.zeros((32, 32, 3), np.uint8)
+        image[10 : 10 + side, 10 : 10 + side] = 200
+        stem = root / patient / f"{patient}_{number}"
+        tifffile.imwrite(f"{stem}.tif", image)
+        tifffile.imwrite(f"{stem}_mask.tif", np.zeros((32, 32), np.uint8))
+
+
+def test_nothing_is_read_before_the_first_use(tmp_path: Path) -> None:
+    data = TrainingData(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no such folder"):
+        data.slices(TRAIN)
+
+
+@pytest.mark.parametrize("split_seed", [0, 4])
+def test_the_split_is_that_of_the_datalist(phantom_cohort: Path, split_seed: int) -> None:
+    datalist = make_datalist(read_cohort(phantom_cohort), split_seed=split_seed)
+    data = TrainingData(phantom_cohort, split_seed=split_seed)
+    assert data.splits == datalist.patient_splits()
+    assert data.train_patients == [p for p, split in data.splits.items() if split == TRAIN]
+    assert sum(len(data.volumes(split)) for split in (TRAIN, VALIDATION, TEST)) == len(data.splits)
+
+
+def test_pinned_patients_train(phantom_cohort: Path, data: TrainingData) -> None:
+    pinned = [patient for patient, split in data.splits.items() if split == TEST]
+    assert set(pinned) <= set(TrainingData(phantom_cohort, pinned_to_train=pinned).train_patients)
+
+
+def test_near_empty_slices_are_left_out(tmp_path: Path) -> None:
+    # Squares of 6, 8, 10 and 12 pixels cover 3.5, 6.3, 9.8 and 14.1 % of a slice; the limit is 8 %.
+    write_patient(tmp_path, "P_A_1", [6, 12, 10, 8])
+    data = TrainingData(tmp_path)
+    assert [item.index for item in data.slices(TRAIN)] == [1, 2]
+
+
+def test_a_split_without_usable_slices_is_an_error(tmp_path: Path) -> None:
+    write_patient(tmp_path, "P_A_1", [12, 12, 12])
+    with pytest.raises(DataError, match="no usable slices in the split 'validation'"):
+        TrainingData(tmp_path).slices(VALIDATION)
+
+
+def test_slices_of_a_split_belong_to_its_patients(data: TrainingData) -> None:
+    for split in (TRAIN, VALIDATION, TEST):
+        patients = {item.volume.patient for item in data.slices(split)}
+        assert {data.splits[patient] for patient in patients} == {split}
+
+
+def test_examples_keep_two_slices_from_tumor_and_lie_at_levels_of_tumors() -> None:
+    assert indices(data_of(case_of((10,)))) == {
+        Label.TUMOR: [10],
+        Label.HEALTHY: [6, 7, 13, 14, 15, 16, 17, 18],
+    }
+
+
+def test_tumors_beyond_the_levels_are_no_examples_but_keep_their_distance() -> None:
+    assert indices(data_of(case_of((5, 19)))) == {Label.TUMOR: [], Label.HEALTHY: list(range(8, 17))}
+
+
+def test_first_and_last_slices_are_no_examples() -> None:
+    case = case_of((0, COUNT - 1), np.full(COUNT, 0.5))
+    assert indices(data_of(case)) == {Label.TUMOR: [], Label.HEALTHY: list(range(3, COUNT - 3))}
+
+
+def test_a_patient_with_an_unreliable_level_gives_no_examples() -> None:
+    assert data_of(case_of((10,), reliable=False)).leveled_slices(TRAIN) == []
+
+
+@pytest.mark.parametrize("split", [TRAIN, VALIDATION])
+@pytest.mark.parametrize("repeat", [True, False])
+def test_matched_slices_have_both_classes_in_equal_numbers(
+    data: TrainingData, split: str, repeat: bool
+) -> None:
+    matched = data.matched_slices(split, repeat=repeat)
+    counts = Counter(item.label for item in matched)
+    assert counts[Label.TUMOR] == counts[Label.HEALTHY] > 0
+    assert {data.splits[item.volume.patient] for item in matched} == {split}
+
+
+@pytest.mark.parametrize("tumor", [(), tuple(range(COUNT))])
+def test_without_a_level_that_has_both_classes_there_is_nothing_to_match(tumor: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match="no level of the split 'train' has slices with and without tumor"):
+        data_of(case_of(tumor)).matched_slices(TRAIN, repeat=True)
+
+
+def test_levels_refer_to_the_training_patients_alone(phantom_cohort: Path, data: TrainingData) -> None:
+    other = TrainingData(phantom_cohort)
+    noise = np.random.default_rng(0)
+    changed = [
+        volume
+        if other.splits[volume.patient] == TRAIN
+        else replace(volume, image=noise.integers(0, 255, volume.image.shape, dtype=np.uint8))
+        for volume in other.cohort.volumes
+    ]
+    other.cohort = replace(other.cohort, volumes=tuple(changed))  # type: ignore[misc]
+    for before, after in zip(data.cases(TRAIN), other.cases(TRAIN), strict=True):
+        np.testing.assert_array_equal(before.level, after.level)
+    assert [case.patient for case in data.cases(VALIDATION)] == [v.patient for v in data.volumes(VALIDATION)]
