@@ -16,8 +16,11 @@ from mcf_bundle.generation.composite import check_composite, compose
 from mcf_bundle.generation.contrast import ContrastLimits
 from mcf_bundle.generation.placement import PlacementRules, Rejection, accept_placement, fit_transform
 from mcf_bundle.generation.plan import Candidate, PlanRow, SliceId
-from mcf_bundle.generation.warp import Transform
+from mcf_bundle.generation.warp import Transform, Variation
 from mcf_bundle.generation.writer import case_name
+
+PairKey = tuple[Host, Donor, bool, int]
+"""A pair, whether the donor is mirrored, and the round of variation."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,10 @@ class PairingRules:
         spares: further donors for a row's host, tried in order where the gate rejects an image.
         other_hosts: further hosts, each with one donor, tried after those; some hosts suit no donor.
         max_tries: donors tried for one host before it is passed over.
+        rounds: when all pairs are used, they are used again with a small variation, so many times.
+        rotation_deg: largest rotation of a variation, degrees.
+        scale: largest relative change of size of a variation.
+        shift: largest shift of a variation along each axis, pixels at 256 x 256.
     """
 
     placement: PlacementRules = field(default_factory=PlacementRules)
@@ -37,6 +44,10 @@ class PairingRules:
     spares: int = 2
     other_hosts: int = 2
     max_tries: int = 80
+    rounds: int = 8
+    rotation_deg: float = 8.0
+    scale: float = 0.08
+    shift: float = 3.0
 
 
 class PairSearch:
@@ -67,8 +78,9 @@ class PairSearch:
         generator = np.random.default_rng([seed, 0])
         self.host_rank = generator.permutation(len(self.hosts))
         self.used: Counter[tuple[str, str, int]] = Counter()
-        self.seen: set[tuple[str, int, str, int, bool]] = set()
-        self.outcomes: dict[tuple[str, int, str, int, bool], Transform | str] = {}
+        self.round = 0
+        self.seen: set[PairKey] = set()
+        self.outcomes: dict[PairKey, Transform | str] = {}
         self.tries: Counter[str] = Counter()
 
     def find(self, count: int) -> list[PlanRow]:
@@ -81,6 +93,10 @@ class PairSearch:
         exhausted: set[int] = set()
         while len(firsts) < count:
             order = self._hosts_by_use(exhausted)
+            if not order and self.round < self.rules.rounds and firsts:
+                self.round += 1
+                exhausted.clear()
+                continue
             if not order:
                 raise PlanError(
                     "num_images",
@@ -93,6 +109,8 @@ class PairSearch:
                 continue
             self._count_use(first)
             firsts.append(first)
+        # Where all pairs were needed, spares are the next variation of them.
+        self.round += 1 if self.round else 0
         return [self._row(first, row) for row, first in enumerate(firsts)]
 
     def _generator(self, *stream: int) -> np.random.Generator:
@@ -163,8 +181,8 @@ class PairSearch:
             if SliceId.of(donor) in without:
                 continue
             for mirrored in (drawn, not drawn):
-                key = (host.patient, host.index, donor.patient, donor.index, mirrored)
-                transform = None if key in self.seen else self._try(host, donor, mirrored)
+                key = (host, donor, mirrored, self.round)
+                transform = None if key in self.seen else self._try(key)
                 if transform is not None:
                     self.seen.add(key)
                     return Candidate(SliceId.of(host), SliceId.of(donor), transform, seed)
@@ -181,22 +199,27 @@ class PairSearch:
             and self.cases[self.donors[position].patient].missing == missing
         ]
 
-    def _try(self, host: Host, donor: Donor, mirrored: bool) -> Transform | None:
+    def _try(self, key: PairKey) -> Transform | None:
         """Return the transform of a pair that passes placement and contrast, else None."""
-        key = (host.patient, host.index, donor.patient, donor.index, mirrored)
         if key not in self.outcomes:
-            self.outcomes[key] = self._judge(host, donor, mirrored)
+            self.outcomes[key] = self._judge(*key)
             outcome = self.outcomes[key]
             self.tries["accepted" if isinstance(outcome, Transform) else outcome] += 1
         outcome = self.outcomes[key]
         return outcome if isinstance(outcome, Transform) else None
 
-    def _judge(self, host: Host, donor: Donor, mirrored: bool) -> Transform | str:
+    def _judge(self, host: Host, donor: Donor, mirrored: bool, round_: int) -> Transform | str:
         """Return the transform, or the name of the first rule that the pair breaks."""
         host_case, donor_case = self.cases[host.patient], self.cases[donor.patient]
         rules = self.rules.placement
         transform = fit_transform(
-            host_case, host.index, donor_case, donor.index, mirrored=mirrored, rules=rules
+            host_case,
+            host.index,
+            donor_case,
+            donor.index,
+            mirrored=mirrored,
+            rules=rules,
+            variation=self._variation(host, donor, mirrored, round_),
         )
         if isinstance(transform, Rejection):
             return transform.reason
@@ -206,6 +229,17 @@ class PairSearch:
         composite = compose(host_case, host.index, donor_case, transform, rules=rules)
         check = check_composite(composite, host_case, host.index, limits=self.rules.contrast)
         return transform if check.passed else check.reasons[0]
+
+    def _variation(self, host: Host, donor: Donor, mirrored: bool, round_: int) -> Variation:
+        """Draw how the tumor is varied: not at all in the first round, then by pair and round."""
+        if not round_:
+            return Variation()
+        pair = (self.hosts.index(host), self.donors.index(donor))
+        turn, size, down, right = self._generator(3, round_, *pair, int(mirrored)).uniform(-1, 1, 4).tolist()
+        rules = self.rules
+        return Variation(
+            turn * rules.rotation_deg, 1 + size * rules.scale, (down * rules.shift, right * rules.shift)
+        )
 
     def _refusals(self) -> str:
         refused = [f"{reason} {count}" for reason, count in self.tries.most_common() if reason != "accepted"]

@@ -53,12 +53,10 @@ def test_thinning_takes_no_item_twice_and_repeating_leaves_none_out(seed: int) -
     repeated = match_levels(items, labels, levels, repeat=True)
     assert len(set(thinned)) == len(thinned)
     assert set(thinned) < set(repeated)
-    used = Counter(repeated)
-    for counts in (
-        [used[i] for i in items if i in used and (labels[i], int(levels[i] // BIN_WIDTH)) == key]
-        for key in {(labels[i], int(levels[i] // BIN_WIDTH)) for i in repeated}
-    ):
-        assert max(counts) - min(counts) <= 1
+    times: dict[tuple[int, int], set[int]] = {}
+    for item, count in Counter(repeated).items():
+        times.setdefault((labels[item], int(levels[item] // BIN_WIDTH)), set()).add(count)
+    assert all(max(counts) - min(counts) <= 1 for counts in times.values())
 
 
 def test_repeating_fills_up_by_hand() -> None:

@@ -235,7 +235,7 @@ DAMAGES = {
     ),
     "four channels": (replace_image(np.zeros((32, 32, 4), np.uint8), **RGB), "got 32 x 32 x 4 in uint8"),
     "16 bits": (replace_image(make_image(32).astype(np.uint16), **RGB), "got 32 x 32 x 3 in uint16"),
-    "one slice of another size": (replace_image(make_image(64), **RGB), "the patient's first slice 32 x 32"),
+    "one slice of another size": (replace_image(make_image(64), **RGB), "the first slice 32 x 32"),
     "side of no multiple of 32": (replace_image(make_image(40), **RGB), "must be multiples of 32"),
     "mask of another size": (replace_mask(np.zeros((64, 64), np.uint8)), "is 64 x 64 pixels"),
     "mask with gray": (replace_mask(mask_with(128)), "found 0, 128, 255"),
@@ -243,7 +243,7 @@ DAMAGES = {
     "mask of three channels": (replace_mask(np.zeros((32, 32, 3), np.uint8), **RGB), "got 3 dimensions"),
     "patient of another size": (
         resize_patient,
-        "slices are 64 x 64 pixels, those of TCGA_CS_4941_19960909 32 x 32",
+        "slices are 64 x 64 pixels, those of most patients 32 x 32",
     ),
 }
 
@@ -277,7 +277,5 @@ def test_bad_patients_are_skipped_and_listed_on_request(dataset: Path, damage: t
 def test_a_dataset_of_bad_patients_alone_is_an_error_all_the_same(tmp_path: Path) -> None:
     write_patient(tmp_path / BAD)
     write_text(tmp_path)
-    with pytest.raises(
-        DataError, match=r"no patient could be read; repair the files; the first problem: .*_5\.tif"
-    ):
+    with pytest.raises(DataError, match=r"no patient could be read \(.*_5\.tif: .*\); repair the files$"):
         read_cohort(tmp_path, skip_bad_patients=True)

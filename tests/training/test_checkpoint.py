@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from mcf_bundle.errors import CheckpointError
+from mcf_bundle import atomic_file
+from mcf_bundle.errors import CheckpointError, DataError
 from mcf_bundle.networks.presets import make_denoiser
 from mcf_bundle.training.checkpoint import (
     hash_file,
@@ -15,8 +17,8 @@ from mcf_bundle.training.checkpoint import (
     load_network,
     load_trained,
     read_checkpoint,
+    save_atomically,
     save_checkpoint,
-    write_atomically,
 )
 
 PATIENTS = ["TCGA_HT_7692", "TCGA_CS_4941"]
@@ -132,8 +134,8 @@ def test_no_code_in_a_checkpoint_is_run(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("preset", "kind", "problem"),
     [
-        ("paper", "denoiser", "holds a denoiser of preset 'smoke', wanted a denoiser of preset 'paper'"),
-        ("smoke", "gate", "holds a denoiser of preset 'smoke', wanted a gate of preset 'smoke'"),
+        ("paper", "denoiser", "holds a denoiser of preset 'smoke', not a denoiser of preset 'paper'"),
+        ("smoke", "gate", "holds a denoiser of preset 'smoke', not a gate of preset 'smoke'"),
     ],
 )
 def test_another_preset_or_kind_is_refused(
@@ -163,11 +165,18 @@ def test_writing_leaves_no_partial_file_and_makes_the_folder(checkpoint: Path) -
 def test_a_crash_while_writing_keeps_the_old_file(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = checkpoint.read_bytes()
 
-    def crash(content: object, path: Path) -> None:
-        Path(path).write_bytes(b"half")
-        raise OSError("No space left on device")
+    def crash(path: Path, data: bytes) -> None:
+        path.write_bytes(data[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", crash)
-    with pytest.raises(OSError, match="No space left"):
-        write_atomically({}, checkpoint)
+    monkeypatch.setattr(atomic_file, "write_durably", crash)
+    with pytest.raises(DataError, match=r"model\.pt: cannot be written \(No space left on device\); free"):
+        save_atomically({}, checkpoint)
     assert checkpoint.read_bytes() == before
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["model.pt"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("in the way")
+    with pytest.raises(DataError, match=r"models: cannot be written \(File exists\)"):
+        save_atomically({}, tmp_path / "models" / "model.pt")

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mcf_bundle.generation.contrast import tumor_figures
+from mcf_bundle.generation.gate import (
+    MAX_CHANGE_OUTSIDE,
+    MAX_REAL_REJECTION,
+    GateLimits,
+    GateResult,
+    change_outside,
+    fit_limits,
+    slice_figures,
+)
+from mcf_bundle.generation.nearest import SliceGallery
+from tests.generation.disc_rows import MIDDLE, disc_cases
+
+Figures = list[dict[str, float]]
+
+
+def uniform(name: str = "flair_contrast", low: float = 0.0, high: float = 1.0) -> Figures:
+    """101 tumors whose figure takes the values of a ruler with 100 marks: percentile p is p hundredths."""
+    return [{name: low + (high - low) * i / 100} for i in range(101)]
+
+
+def random_figures(seed: int, count: int, shift: float = 0.0) -> Figures:
+    draw = np.random.default_rng(seed)
+    names = ("flair_contrast", "flair_rim", "pre_rim", "tumor_probability", "nearest_correlation")
+    return [dict(zip(names, draw.normal(shift, 1.0, len(names)).tolist(), strict=True)) for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("flair_contrast", (0.02, 1.98)),
+        ("pre_rim", (0.02, 1.98)),
+        ("tumor_probability", (0.02, np.inf)),
+        ("mask_in_brain", (0.02, np.inf)),
+        ("nearest_correlation", (-np.inf, 1.98)),
+    ],
+)
+def test_limits_are_the_outer_percentiles_where_that_side_can_be_wrong(
+    name: str, expected: tuple[float, float]
+) -> None:
+    limits = fit_limits(uniform(name, 0.0, 2.0), uniform(name, 0.5, 1.5))
+    assert limits.ranges[name] == pytest.approx(expected)
+    assert limits.relaxed == ()
+
+
+def test_rejection_rates_and_counts_are_those_of_the_real_tumors() -> None:
+    limits = fit_limits(uniform(), [{"flair_contrast": 0.5}] * 30 + [{"flair_contrast": 2.0}])
+    assert limits.rejects_training == pytest.approx(2 / 101)
+    assert limits.rejects_validation == pytest.approx(1 / 31)
+    assert limits.counts == (101, 31)
+
+
+def test_the_change_outside_the_tumor_has_a_fixed_limit() -> None:
+    assert fit_limits(uniform()).ranges["change_outside"] == (-np.inf, MAX_CHANGE_OUTSIDE)
+    assert fit_limits([]).ranges == {"change_outside": (-np.inf, MAX_CHANGE_OUTSIDE)}
+
+
+def test_without_validation_tumors_the_percentiles_stand() -> None:
+    limits = fit_limits(uniform())
+    assert limits.ranges["flair_contrast"] == pytest.approx((0.01, 0.99))
+    assert np.isnan(limits.rejects_validation)
+    assert limits.counts == (101, 0)
+
+
+def test_a_figure_that_rejects_validation_tumors_is_extended_and_no_other() -> None:
+    training = [a | b for a, b in zip(uniform("flair_rim"), uniform("pre_rim"), strict=True)]
+    validation = [{"flair_rim": 0.5 + i / 50, "pre_rim": 0.5} for i in range(50)]
+    limits = fit_limits(training, validation)
+    assert limits.relaxed == ("flair_rim",)
+    assert limits.ranges["pre_rim"] == pytest.approx((0.01, 0.99))
+    low, high = limits.ranges["flair_rim"]
+    assert low == pytest.approx(0.01)
+    assert 0.5 + 0.95 * 49 / 50 < high <= 0.5 + 49 / 50
+    assert limits.rejects_validation <= MAX_REAL_REJECTION
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("count", [1, 3, 20, 80])
+@pytest.mark.parametrize("shift", [0.0, 2.0, 50.0])
+def test_at_most_five_percent_of_the_validation_tumors_are_rejected(
+    seed: int, count: int, shift: float
+) -> None:
+    training, validation = random_figures(seed, 120), random_figures(seed + 100, count, shift)
+    limits = fit_limits(training, validation)
+    rate = np.mean([bool(limits.broken(figures)) for figures in validation])
+    assert limits.rejects_validation == pytest.approx(rate)
+    assert rate <= MAX_REAL_REJECTION
+    narrow = fit_limits(training)
+    assert all(limits.ranges[n][0] <= low and limits.ranges[n][1] >= high for n, (low, high) in narrow.ranges.items())
+
+
+def test_nan_is_rejected_and_a_figure_without_limits_is_not() -> None:
+    limits = fit_limits(uniform("flair_rim"))
+    assert limits.broken({"flair_rim": float("nan")}) == ("flair_rim",)
+    assert limits.broken({"flair_rim": 0.5, "post_rim": float("nan")}) == ()
+    assert limits.broken({}) == ()
+
+
+def test_tumors_without_a_figure_do_not_count_for_its_limits() -> None:
+    training = [*uniform("post_rim"), *({"flair_rim": 0.5, "post_rim": float("nan")} for _ in range(40))]
+    limits = fit_limits(training, [{"flair_rim": 0.5}] * 3)
+    assert limits.ranges["post_rim"] == pytest.approx((0.01, 0.99))
+    assert limits.ranges["flair_rim"] == (0.5, 0.5)
+
+
+def test_undefined_figures_of_validation_tumors_end_the_fit() -> None:
+    limits = fit_limits(uniform("flair_rim"), [{"flair_rim": float("nan")}] * 4)
+    assert limits.rejects_validation == 1.0
+
+
+@pytest.mark.parametrize(("value", "passes"), [(0.2, True), (0.4, True), (0.19, False), (0.41, False)])
+def test_limits_are_inclusive(value: float, passes: bool) -> None:
+    broken = GateLimits({"flair_rim": (0.2, 0.4)}).broken({"flair_rim": value})
+    assert GateResult({"flair_rim": value}, broken).passed is passes
+
+
+def test_all_broken_figures_are_named() -> None:
+    limits = GateLimits({"a": (0.0, 1.0), "b": (0.0, 1.0), "c": (0.0, 1.0)})
+    assert limits.broken({"a": 2.0, "b": 0.5, "c": -1.0}) == ("a", "c")
+
+
+def test_the_rejection_rate_is_a_share_of_the_cases() -> None:
+    limits = GateLimits({"a": (0.0, 1.0)})
+    assert limits.rejection_rate([{"a": 0.5}, {"a": 2.0}, {"a": 3.0}, {"b": 9.0}]) == 0.5
+    assert np.isnan(limits.rejection_rate([]))
+
+
+def test_a_slice_is_measured_by_contrast_place_and_nearest_neighbor() -> None:
+    cases = disc_cases(donors=2)
+    donor = cases["d0"]
+    image, mask = donor.normalized([MIDDLE])[0], donor.volume.mask[MIDDLE]
+    half = donor.brain[MIDDLE].copy()
+    half[mask.nonzero()[0][mask.sum() // 2 :], mask.nonzero()[1][mask.sum() // 2 :]] = False
+    gallery = SliceGallery(list(cases.values()))
+    found = slice_figures(
+        image, mask, half, missing=(False, False, True), gallery=gallery, left_out=("d0",)
+    )
+    contrast = tumor_figures(image, mask, half, missing=(False, False, True))
+    assert found == contrast | {
+        "mask_in_brain": pytest.approx((mask.sum() // 2) / mask.sum()),
+        "nearest_correlation": pytest.approx(1.0),  # d1 looks the same
+    }
+    assert "post_rim" not in found
+
+
+def test_an_empty_mask_breaks_the_limits() -> None:
+    case = disc_cases()["h0"]
+    mask = np.zeros_like(case.brain[MIDDLE])
+    found = slice_figures(
+        case.normalized([MIDDLE])[0],
+        mask,
+        case.brain[MIDDLE],
+        missing=case.missing,
+        gallery=SliceGallery([]),
+        left_out=(),
+    )
+    assert np.isnan(found["mask_in_brain"])
+    assert GateLimits({"mask_in_brain": (0.9, np.inf)}).broken(found) == ("mask_in_brain",)
+
+
+def test_change_outside_is_the_mean_over_all_channels_of_what_is_not_editable() -> None:
+    host = np.full((3, 4, 4), 0.5, np.float32)
+    editable = np.zeros((4, 4), bool)
+    editable[0] = True
+    image = host.copy()
+    image[:, 0] = 0.9
+    assert change_outside(image, host, editable) == 0.0
+    image[0, 1, 0] = 0.8
+    assert change_outside(image, host, editable) == pytest.approx(0.3 / 36)
+    # Beyond [0, 1] nothing can be seen.
+    assert change_outside(host + 7, host + 3, editable) == 0.0
