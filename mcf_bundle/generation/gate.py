@@ -23,6 +23,9 @@ PERCENTILES = (1.0, 99.0)
 MAX_REAL_REJECTION = 0.05
 """Largest share of real validation tumors that the fitted limits may reject."""
 
+SMALL_SAMPLE = 10
+"""Each end of a range is moved out by this over the number of tumors, times the range's width."""
+
 MAX_CHANGE_OUTSIDE = 0.03
 """Largest mean absolute change of the head outside the grown mask, normalized intensity."""
 
@@ -123,10 +126,11 @@ def fit_limits(
 ) -> GateLimits:
     """Take the limits from real tumors: the 1st and 99th percentile of each figure over the training tumors.
 
-    Several figures with two ends each reject more than 2 % together, and validation patients differ from
-    training patients, whom the gate's classifier has seen. Where more than 5 % of the validation tumors would
-    be rejected, the figure that rejects most of them is extended to the same percentiles of the validation
-    tumors, then the next one; and if that is not enough, to their extremes.
+    Percentiles of few values lie inside the true ones, so each end is moved out by 10 / n of the range's
+    width. Several figures with two ends each reject more than 2 % together, and validation patients differ
+    from training patients, whom the gate's classifier has seen. Where more than 5 % of the training or of the
+    validation tumors would be rejected, the figure that rejects most of them is extended to their 1st and
+    99th percentile, then the next one; if that is not enough, to the 0.5th and 99.5th, and to the extremes.
 
     Args:
         training: figures of real training tumors.
@@ -137,14 +141,9 @@ def fit_limits(
     """
     ranges = _percentile_ranges(training, PERCENTILES)
     relaxed: list[str] = []
-    for percentiles in (PERCENTILES, (0.0, 100.0)):
-        offered = _percentile_ranges(validation, percentiles)
-        left = [name for name in ranges if name in offered]
-        while left and GateLimits(ranges).rejection_rate(validation) > MAX_REAL_REJECTION:
-            worst = max(left, key=lambda name: GateLimits({name: ranges[name]}).rejection_rate(validation))
-            left.remove(worst)
-            ranges[worst] = _hull(ranges[worst], offered[worst])
-            relaxed.append(worst)
+    for tumors in (validation, training):
+        for percentiles in (PERCENTILES, (0.5, 99.5), (0.0, 100.0)):
+            relaxed += _relax(ranges, tumors, _percentile_ranges(tumors, percentiles))
     return GateLimits(
         {**ranges, "change_outside": (-np.inf, MAX_CHANGE_OUTSIDE)},
         tuple(dict.fromkeys(relaxed)),
@@ -152,6 +151,23 @@ def fit_limits(
         GateLimits(ranges).rejection_rate(validation),
         (len(training), len(validation)),
     )
+
+
+def _relax(
+    ranges: dict[str, tuple[float, float]],
+    tumors: Sequence[Mapping[str, float]],
+    offered: Mapping[str, tuple[float, float]],
+) -> list[str]:
+    """Extend ranges to those offered, the worst figure first, until enough tumors pass; return whose."""
+    relaxed: list[str] = []
+    left = [name for name in ranges if name in offered]
+    while left and GateLimits(ranges).rejection_rate(tumors) > MAX_REAL_REJECTION:
+        worst = max(left, key=lambda name: GateLimits({name: ranges[name]}).rejection_rate(tumors))
+        left.remove(worst)
+        low, high = ranges[worst]
+        ranges[worst] = min(low, offered[worst][0]), max(high, offered[worst][1])
+        relaxed.append(worst)
+    return relaxed
 
 
 def _percentile_ranges(
@@ -162,13 +178,10 @@ def _percentile_ranges(
     for name in sorted({name for figures in cases for name in figures}):
         values = np.array([figures[name] for figures in cases if np.isfinite(figures.get(name, np.nan))])
         if values.size:
-            low, high = np.percentile(values, percentiles)
+            low, high = np.percentile(values, percentiles).tolist()
+            margin = SMALL_SAMPLE / values.size * (high - low)
             ranges[name] = (
-                -np.inf if name in UPPER_ONLY else float(low),
-                np.inf if name in LOWER_ONLY else float(high),
+                -np.inf if name in UPPER_ONLY else low - margin,
+                np.inf if name in LOWER_ONLY else high + margin,
             )
     return ranges
-
-
-def _hull(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
-    return min(first[0], second[0]), max(first[1], second[1])

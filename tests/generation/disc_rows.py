@@ -18,7 +18,9 @@ def disc_cases(hosts: int = 1, donors: int = 1, *, missing: tuple[bool, bool, bo
     """Return cases by name: h0, h1, ... without tumor, d0, d1, ... with one in the middle slices."""
     shape = {"size": SIZE, "radius": 20.0, "center": (31.5, 31.5), "missing": missing}
     cases = [disc_case(f"h{i}", tissue=(50, 120, 60), **shape) for i in range(hosts)]
-    cases += [disc_case(f"d{i}", tumor=(27.0, 40.0, 5.0), **shape) for i in range(donors)]
+    cases += [
+        disc_case(f"d{i}", tumor=(27.0, 40.0, 5.0), lesion=(90, 120, 115), **shape) for i in range(donors)
+    ]
     return {case.patient: case for case in cases}
 
 
@@ -31,10 +33,10 @@ def candidate(cases: Mapping[str, Case], host: str, donor: str, seed: int = 0) -
         cases[host], MIDDLE, cases[donor], MIDDLE, mirrored=False, rules=PlacementRules()
     )
     assert not isinstance(transform, Rejection)
-    return Candidate(slice_id(cases[donor]), transform, seed)
+    return Candidate(slice_id(cases[host]), slice_id(cases[donor]), transform, seed)
 
 
 def plan_row(cases: Mapping[str, Case], seeds: Sequence[int], *, row: int = 0, host: str = "h0") -> PlanRow:
     """Return a row with one candidate a seed, all of donor d0."""
     candidates = tuple(candidate(cases, host, "d0", seed) for seed in seeds)
-    return PlanRow(row, f"SYN_XX_{row:06d}", slice_id(cases[host]), candidates, SETTINGS)
+    return PlanRow(row, f"SYN_XX_{row:06d}", candidates, SETTINGS)

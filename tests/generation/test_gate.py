@@ -91,7 +91,8 @@ def test_at_most_five_percent_of_the_validation_tumors_are_rejected(
     assert limits.rejects_validation == pytest.approx(rate)
     assert rate <= MAX_REAL_REJECTION
     narrow = fit_limits(training)
-    assert all(limits.ranges[n][0] <= low and limits.ranges[n][1] >= high for n, (low, high) in narrow.ranges.items())
+    assert all(limits.ranges[n][0] <= low and limits.ranges[n][1] >= high for n, (low, high) in
+    narrow.ranges.items())
 
 
 def test_nan_is_rejected_and_a_figure_without_limits_is_not() -> None:

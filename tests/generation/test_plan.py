@@ -20,9 +20,10 @@ SETTINGS = {"blend": "replace", "start_step": 300, "eta": 0.0, "keep_outside": T
 
 def row(number: int = 0, host: str = "A", donors: str = "BC", **changed: Any) -> PlanRow:
     candidates = tuple(
-        Candidate(SliceId(name, 7, 0.5), TRANSFORM, 2**62 + position) for position, name in enumerate(donors)
+        Candidate(SliceId(host, 9, 0.5123), SliceId(name, 7, 0.5), TRANSFORM, 2**62 + position)
+        for position, name in enumerate(donors)
     )
-    fields = {"host": SliceId(host, 9, 0.5123), "candidates": candidates, "settings": SETTINGS} | changed
+    fields = {"candidates": candidates, "settings": SETTINGS} | changed
     return PlanRow(number, f"SYN_CS_{number:06d}", **fields)
 
 
@@ -50,6 +51,7 @@ def test_a_row_lists_its_first_choice_and_its_spares_in_order() -> None:
     assert [spare["donor"]["patient"] for spare in line["spares"]] == ["C", "E"]
     assert [line["seed"], *(spare["seed"] for spare in line["spares"])] == [2**62, 2**62 + 1, 2**62 + 2]
     assert line["settings"] == SETTINGS
+    assert all(item["host"]["patient"] == "A" for item in (line, *line["spares"]))
     assert all(Transform.from_dict(item["transform"]) == TRANSFORM for item in (line, *line["spares"]))
 
 
@@ -71,7 +73,12 @@ def test_the_plan_id_changes_with_everything_an_image_depends_on(changed: dict[s
 
 @pytest.mark.parametrize(
     "changed",
-    [{"seed": 1}, {"transform": replace(TRANSFORM, mirrored=False)}, {"donor": SliceId("B", 8, 0.5)}],
+    [
+        {"seed": 1},
+        {"transform": replace(TRANSFORM, mirrored=False)},
+        {"host": SliceId("A", 8, 0.5)},
+        {"donor": SliceId("B", 8, 0.5)},
+    ],
 )
 @pytest.mark.parametrize("position", [0, 1])
 def test_the_plan_id_changes_with_every_candidate(position: int, changed: dict[str, Any]) -> None:

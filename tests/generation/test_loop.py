@@ -1,0 +1,274 @@
+"""The loop over a plan, with a sampler and a gate in plain Python that obey the seeds of the plan.
+
+An image carries its candidate's seed in one pixel; the gate reads it there, keeps even and rejects odd ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mcf_bundle.data.case import Case
+from mcf_bundle.data.datalist import Datalist
+from mcf_bundle.data.pool import Pool
+from mcf_bundle.diffusion.sampler import FusionBatch
+from mcf_bundle.errors import GateError
+from mcf_bundle.generation.gate import GateLimits, GateResult
+from mcf_bundle.generation.loop import FIGURE_DIGITS, Generated, Machinery, Outcome, run_plan
+from mcf_bundle.generation.nearest import SliceGallery
+from mcf_bundle.generation.plan import Plan
+from mcf_bundle.generation.run_output import Provenance, RunOutput
+from mcf_bundle.generation.run_report import RunFacts
+from tests.generation.disc_rows import MIDDLE, disc_cases, plan_row
+
+SCALE = 1000.0
+ODD_REJECTED = GateLimits({"tumor_probability": (0.5, np.inf)})
+
+
+@pytest.fixture(scope="module")
+def cases() -> dict[str, Case]:
+    return disc_cases()
+
+
+def plan_of(cases: dict[str, Case], seeds: Sequence[Sequence[int]]) -> Plan:
+    """Plan one row a list, with one candidate a seed."""
+    return Plan({}, tuple(plan_row(cases, row, row=number) for number, row in enumerate(seeds)))
+
+
+def seed_of(image: np.ndarray) -> int:
+    return round(float(image[0, 0, 0]) * SCALE)
+
+
+@dataclass
+class Run:
+    """What a run saw and gave.
+
+    Attributes:
+        blocks: seeds of each call of the sampler.
+        judged: number of images in each call of the gate's classifier.
+        kept: row, seed in the image and number of earlier candidates of each image kept, in order.
+        made: the same images.
+        outcome: what became of the plan.
+    """
+
+    blocks: list[list[int]] = field(default_factory=list)
+    judged: list[int] = field(default_factory=list)
+    kept: list[tuple[int, int, int]] = field(default_factory=list)
+    made: list[Generated] = field(default_factory=list)
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def sample(self, batch: FusionBatch) -> torch.Tensor:
+        self.blocks.append(list(batch.seeds))
+        image = batch.host + batch.contribution
+        image[:, 0, 0, 0] = torch.tensor(batch.seeds) / SCALE * 2 - 1
+        return image
+
+    def judge(self, images: Sequence[np.ndarray]) -> list[float]:
+        self.judged.append(len(images))
+        return [float(seed_of(image) % 2 == 0) for image in images]
+
+    def keep(self, made: Generated, earlier: Sequence[GateResult]) -> None:
+        self.kept.append((made.materials.row.row, seed_of(made.image), len(earlier)))
+        self.made.append(made)
+
+
+def run(
+    cases: dict[str, Case],
+    seeds: Sequence[Sequence[int]],
+    *,
+    compute_batch: int = 4,
+    batch_size: int = 4,
+    limits: GateLimits = ODD_REJECTED,
+) -> Run:
+    found = Run()
+    machinery = Machinery(
+        sample=found.sample,
+        tumor_probability=found.judge,
+        limits=limits,
+        gallery=SliceGallery([]),
+        cases=cases,
+        compute_batch=compute_batch,
+        batch_size=batch_size,
+        device=torch.device("cpu"),
+    )
+    found.outcome = run_plan(plan_of(cases, seeds), machinery, found.keep)
+    return found
+
+
+def test_images_that_pass_are_kept_in_the_order_of_the_plan(cases: dict[str, Case]) -> None:
+    found = run(cases, [[2], [4], [6], [8], [10]])
+    assert found.kept == [(0, 2, 0), (1, 4, 0), (2, 6, 0), (3, 8, 0), (4, 10, 0)]
+    assert found.outcome == Outcome(written=5)
+
+
+def test_rejected_rows_try_their_own_spares_in_order(cases: dict[str, Case]) -> None:
+    found = run(cases, [[1, 3, 6], [2, 12], [5, 8]])
+    assert found.kept == [(1, 2, 0), (2, 8, 1), (0, 6, 2)]
+    assert sorted(seed for block in found.blocks for seed in set(block)) == [1, 2, 3, 5, 6, 8]
+    assert {row: len(results) for row, results in found.outcome.rejected.items()} == {0: 2, 2: 1}
+    assert found.outcome.written == 3
+    assert found.outcome.missing == []
+
+
+def test_the_candidate_of_an_image_is_the_one_it_was_made_from(cases: dict[str, Case]) -> None:
+    found = run(cases, [[1, 4], [2]])
+    assert [made.materials.candidate.seed for made in found.made] == [seed for _, seed, _ in found.kept]
+
+
+def test_rows_whose_spares_run_out_are_listed_with_their_reasons(cases: dict[str, Case]) -> None:
+    found = run(cases, [[1, 3], [2], [5], [4]])
+    assert found.outcome.missing == [0, 2]
+    assert found.outcome.written == 2
+    assert list(found.outcome.rejected) == [0, 2]
+    assert found.outcome.reasons == {"tumor_probability": 3}
+    assert all(
+        result.reasons == ("tumor_probability",) and result.figures["tumor_probability"] == 0.0
+        for results in found.outcome.rejected.values()
+        for result in results
+    )
+
+
+def test_an_empty_plan_makes_nothing(cases: dict[str, Case]) -> None:
+    found = run(cases, [])
+    assert found.outcome == Outcome()
+    assert found.blocks == []
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 5, 100])
+@pytest.mark.parametrize("compute_batch", [1, 4, 8])
+def test_networks_see_blocks_of_one_size_whatever_is_read_at_a_time(
+    cases: dict[str, Case], compute_batch: int, batch_size: int
+) -> None:
+    seeds = [[2], [1, 3, 8], [4], [5, 10], [6], [12], [7]]
+    found = run(cases, seeds, compute_batch=compute_batch, batch_size=batch_size)
+    reference = run(cases, seeds, compute_batch=compute_batch, batch_size=1)
+    assert {len(block) for block in found.blocks} == {compute_batch}
+    assert found.blocks == reference.blocks
+    assert found.kept == reference.kept == [(0, 2, 0), (2, 4, 0), (4, 6, 0), (5, 12, 0), (3, 10, 1), (1, 8,
+    2)] assert found.outcome == reference.outcome
+
+
+def test_a_short_block_is_filled_with_repeats_whose_results_are_dropped(cases: dict[str, Case]) -> None:
+    found = run(cases, [[2], [4], [6], [8], [10], [12]])
+    assert found.blocks == [[2, 4, 6, 8], [10, 12, 12, 12]]
+    assert found.judged == [4, 2]
+    assert len(found.kept) == 6
+
+
+def rejecting(share: str) -> list[list[int]]:
+    """Rows without spares; o is rejected, e is kept."""
+    return [[1] if letter == "o" else [2] for letter in share]
+
+
+def test_more_than_sixty_percent_rejected_stop_the_run_and_name_the_reasons(cases: dict[str, Case]) -> None:
+    with pytest.raises(
+        GateError, match=r"gate: rejected 10 of 16 images \(tumor_probability 10\); check start_step"
+    ):
+        run(cases, rejecting("eeeeee" + "o" * 10))
+
+
+@pytest.mark.parametrize("share", ["eeooo" * 3 + "eeooo", "o" * 15, "e" * 8 + "o" * 12])
+def test_up_to_sixty_percent_or_few_images_do_not(cases: dict[str, Case], share: str) -> None:
+    outcome = run(cases, rejecting(share)).outcome
+    assert outcome.written == share.count("e")
+    assert len(outcome.missing) == share.count("o")
+
+
+def test_spares_count_as_images_that_were_tried(cases: dict[str, Case]) -> None:
+    with pytest.raises(GateError, match="rejected 12 of 16 images"):
+        run(cases, [[2]] * 4 + [[1, 3, 5, 7]] * 4)
+
+
+def test_images_that_were_kept_before_the_stop_were_handed_on(cases: dict[str, Case]) -> None:
+    found = Run()
+    machinery = Machinery(
+        found.sample, found.judge, ODD_REJECTED, SliceGallery([]), cases, 4, 4, torch.device("cpu")
+    )
+    with pytest.raises(GateError):
+        run_plan(plan_of(cases, rejecting("ee" + "o" * 20)), machinery, found.keep)
+    assert [row for row, *_ in found.kept] == [0, 1]
+
+
+def test_every_image_has_all_figures_rounded_for_the_manifest(cases: dict[str, Case]) -> None:
+    (made,) = run(cases, [[2]]).made
+    assert made.gate.figures.keys() == {
+        "flair_contrast",
+        "flair_rim",
+        "pre_rim",
+        "post_rim",
+        "mask_in_brain",
+        "nearest_correlation",
+        "tumor_probability",
+        "change_outside",
+    }
+    assert all(round(value, FIGURE_DIGITS) == value for value in made.gate.figures.values())
+    assert made.gate.figures["mask_in_brain"] == 1.0
+    assert made.gate.figures["nearest_correlation"] == -1.0
+
+
+def test_a_change_outside_the_tumor_is_measured(cases: dict[str, Case]) -> None:
+    class Brightening(Run):
+        def sample(self, batch: FusionBatch) -> torch.Tensor:
+            return super().sample(batch) + 0.2 * ~batch.editable
+
+    found = Brightening()
+    machinery = Machinery(
+        found.sample,
+        found.judge,
+        GateLimits({"change_outside": (-np.inf, 0.03)}),
+        SliceGallery([]),
+        cases,
+        2,
+        2,
+        torch.device("cpu"),
+    )
+    outcome = run_plan(plan_of(cases, [[2]]), machinery, found.keep)
+    assert outcome.missing == [0]
+    # 0.2 in the networks' range is 0.1 of normalized intensity; discs stay below 1, so nothing is cut off.
+    assert outcome.rejected[0][0].figures["change_outside"] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_channels_that_were_never_acquired_stay_copies_of_flair() -> None:
+    found = run(disc_cases(missing=(True, False, True)), [[2]])
+    image = found.made[0].image
+    np.testing.assert_array_equal(image[0], image[1])
+    np.testing.assert_array_equal(image[2], image[1])
+    assert "pre_rim" not in found.made[0].gate.figures
+
+
+def test_images_come_back_in_normalized_intensity(cases: dict[str, Case]) -> None:
+    (made,) = run(cases, [[2]]).made
+    expected = made.materials.composite.image[1].copy()
+    expected[0, 0, 0] = 2 / SCALE
+    np.testing.assert_allclose(made.image, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 0, 2)])
+def test_records_stand_in_the_order_of_the_rows(
+    cases: dict[str, Case], tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    found = run(cases, [[2], [4], [6], [8]])
+    plan = plan_of(cases, [[2], [4], [6], [8]])
+    output = RunOutput(tmp_path, plan, cases, Datalist("patient", 0, (), {}), Provenance("full", str, {}))
+    for position in order:
+        output.keep(found.made[position], ())
+    empty: Pool = Pool((), {}, 0)
+    facts = RunFacts(ODD_REJECTED, empty, empty, (), {}, {}, {}, str)
+    output.finish(replace(found.outcome), facts)
+    manifest = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
+    assert [record["row"] for record in manifest] == [0, 1, 2, 3]
+    assert [record["seed"] for record in manifest] == [2, 4, 6, 8]
+    entries = json.loads((tmp_path / "datalist.json").read_text())["entries"]
+    assert [entry["patient"] for entry in entries] == [f"SYN_XX_{row:06d}" for row in range(4)]
+
+
+def test_the_row_keeps_its_host(cases: dict[str, Case]) -> None:
+    (made,) = run(cases, [[2]]).made
+    assert made.materials.host.patient == "h0"
+    assert made.materials.host_index == MIDDLE
