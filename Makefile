@@ -46,7 +46,7 @@ $(INSTALLED): setup.cfg setup.py pyproject.toml constraints.txt
 	@$(PY) -m pip install --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	@touch $@
 
-$(PHANTOM): $(wildcard mcf_bundle/data/phantom*.py) | $(INSTALLED)
+$(PHANTOM): $(wildcard mcf_bundle/data/phantom/*.py) | $(INSTALLED)
 	@echo "demo: writing a phantom cohort of 12 patients to $(DEMO)/phantom"
 	@rm -rf $(DEMO)/phantom
 	@$(PY) -m mcf_bundle phantom --output_dir $(DEMO)/phantom --patients 12 --seed 0

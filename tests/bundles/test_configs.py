@@ -216,6 +216,11 @@ def test_every_documented_id_of_the_generation_has_an_effect(name: str) -> None:
     assert name in rules.reachable_ids(config, {"run"})
 
 
+@pytest.mark.parametrize("path", [path for path in CONFIGS if not is_overlay(path)], ids=name_of)
+def test_folder_and_device_have_an_effect_in_every_config(path: Path) -> None:
+    assert {"dataset_dir", "device"} <= rules.reachable_ids(read(path), {"run"})
+
+
 def test_training_and_generation_agree_on_the_networks() -> None:
     folder = ROOT / "bundles/mcf_diffusion/configs"
     train, classifier, inference = (

@@ -10,9 +10,9 @@ import tifffile
 from scipy import ndimage
 
 from mcf_bundle.data.phantom import Phantom, patient_name, phantom_volume, write_phantom_cohort
-from mcf_bundle.data.phantom_canvas import Tissue, line_coverage
-from mcf_bundle.data.phantom_noise import ring_noise, smooth_noise
-from mcf_bundle.data.phantom_shapes import ellipse_depth, stroke_depth
+from mcf_bundle.data.phantom.canvas import Tissue, line_coverage
+from mcf_bundle.data.phantom.noise import ring_noise, smooth_noise
+from mcf_bundle.data.phantom.shapes import ellipse_depth, stroke_depth
 from mcf_bundle.errors import ArgumentError, DataError
 
 PRE, FLAIR, POST = 0, 1, 2

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mcf_bundle.data.phantom_anatomy import SliceGeometry
-from mcf_bundle.data.phantom_canvas import Canvas, Tissue, coverage, line_coverage
-from mcf_bundle.data.phantom_head import Head
-from mcf_bundle.data.phantom_shapes import ellipse_depth, level_window, ramp, stroke_depth
+from mcf_bundle.data.phantom.anatomy import SliceGeometry
+from mcf_bundle.data.phantom.canvas import Canvas, Tissue, coverage, line_coverage
+from mcf_bundle.data.phantom.head import Head
+from mcf_bundle.data.phantom.shapes import ellipse_depth, level_window, ramp, stroke_depth
 
 Array = NDArray[np.float32]
 

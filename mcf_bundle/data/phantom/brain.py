@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mcf_bundle.data.phantom_head import Head
-from mcf_bundle.data.phantom_shapes import blend_union, ellipse_depth, level_window, ramp, stroke_depth
+from mcf_bundle.data.phantom.head import Head
+from mcf_bundle.data.phantom.shapes import blend_union, ellipse_depth, level_window, ramp, stroke_depth
 
 Array = NDArray[np.float32]
 

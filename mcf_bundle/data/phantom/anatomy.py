@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mcf_bundle.data.phantom_brain import (
+from mcf_bundle.data.phantom.brain import (
     cerebellum_depth,
     cerebrum_depth,
     cisterns_depth,
@@ -21,9 +21,9 @@ from mcf_bundle.data.phantom_brain import (
     stem_depth,
     ventricles_depth,
 )
-from mcf_bundle.data.phantom_head import Head
-from mcf_bundle.data.phantom_noise import fold_texture, ring_noise, smooth_noise
-from mcf_bundle.data.phantom_shapes import level_window, ramp, stroke_depth
+from mcf_bundle.data.phantom.head import Head
+from mcf_bundle.data.phantom.noise import fold_texture, ring_noise, smooth_noise
+from mcf_bundle.data.phantom.shapes import level_window, ramp, stroke_depth
 
 Array = NDArray[np.float32]
 

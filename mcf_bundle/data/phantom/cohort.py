@@ -17,12 +17,12 @@ import tifffile
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mcf_bundle.data.phantom_anatomy import REFERENCE_SIZE, HeadModel
-from mcf_bundle.data.phantom_canvas import Canvas, draw_intensities
-from mcf_bundle.data.phantom_head import draw_head
-from mcf_bundle.data.phantom_lesion import bulge_of, draw_lesion, lesion_mask, lesion_offset, paint_lesion
-from mcf_bundle.data.phantom_noise import smooth_noise
-from mcf_bundle.data.phantom_tissue import paint_slice
+from mcf_bundle.data.phantom.anatomy import REFERENCE_SIZE, HeadModel
+from mcf_bundle.data.phantom.canvas import Canvas, draw_intensities
+from mcf_bundle.data.phantom.head import draw_head
+from mcf_bundle.data.phantom.lesion import bulge_of, draw_lesion, lesion_mask, lesion_offset, paint_lesion
+from mcf_bundle.data.phantom.noise import smooth_noise
+from mcf_bundle.data.phantom.tissue import paint_slice
 from mcf_bundle.errors import ArgumentError, DataError
 
 Array = NDArray[np.float32]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mcf_bundle.data.phantom_anatomy import Bulge
-from mcf_bundle.data.phantom_noise import smooth_noise
+from mcf_bundle.data.phantom.anatomy import Bulge
+from mcf_bundle.data.phantom.noise import smooth_noise
 
 Array = NDArray[np.float32]
 

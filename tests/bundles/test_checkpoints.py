@@ -1,0 +1,135 @@
+"""The weights that come with the bundles: what their files hold, and that they fit their networks."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from torch import nn
+
+from mcf_bundle.training.checkpoint import load_network, read_checkpoint
+from tests.bundles.config_rules import nodes_of
+
+ROOT = Path(__file__).resolve().parents[2]
+LARGEST_FILE_BYTES = 25_000_000
+"""What the model zoo takes without an entry in large_files.yml."""
+
+CONFIGS = {path.parents[1]: path for path in sorted(ROOT.glob("bundles/*/configs/inference.json"))}
+
+
+def roles(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return each `load_trained` of a config, by the id of the file that it loads."""
+    nodes = [node for _, node in nodes_of(config) if isinstance(node, dict)]
+    loaders = [node for node in nodes if str(node.get("_target_", "")).endswith(".load_trained")]
+    return {node["ckpt"].removeprefix("@"): node for node in loaders}
+
+
+SHIPPED = [(bundle, key) for bundle, path in CONFIGS.items() for key in roles(json.loads(path.read_text()))]
+
+
+class Shipped:
+    """One checkpoint as inference.json names it, with the network that it is loaded into."""
+
+    def __init__(self, bundle: Path, key: str) -> None:
+        config = json.loads(CONFIGS[bundle].read_text())
+        loader = roles(config)[key]
+        parser = ConfigParser({**config, "bundle_root": str(bundle)})
+        self.path = Path(parser.get_parsed_content(key))
+        self.network: nn.Module = parser.get_parsed_content(loader["network"].removeprefix("@"))
+        self.preset, self.kind = config["preset"], loader["kind"]
+
+
+@pytest.fixture(scope="module", params=SHIPPED, ids=lambda item: f"{item[0].name}-{item[1]}")
+def shipped(request: pytest.FixtureRequest) -> Shipped:
+    return Shipped(*request.param)
+
+
+@pytest.fixture(scope="module")
+def content(shipped: Shipped) -> dict[str, Any]:
+    """What the file holds; reading it runs no code of the file."""
+    return torch.load(shipped.path, map_location="cpu", weights_only=True)
+
+
+def test_every_file_in_models_is_named_by_the_config() -> None:
+    for bundle in CONFIGS:
+        named = {Shipped(bundle, key).path for owner, key in SHIPPED if owner == bundle}
+        assert named == set((bundle / "models").iterdir())
+
+
+def test_the_file_is_smaller_than_the_model_zoo_s_limit(shipped: Shipped) -> None:
+    assert shipped.path.stat().st_size < LARGEST_FILE_BYTES
+
+
+def test_the_file_holds_float16_weights_and_no_training_state(content: dict[str, Any]) -> None:
+    assert content.keys() == {"model", "meta"}
+    assert content["meta"].keys() == {"format", "preset", "kind", "patients", "info"}
+    for key, value in content["model"].items():
+        assert value.dtype == torch.float16, key
+        assert value.isfinite().all(), key
+
+
+def test_the_weights_are_exactly_the_network_s(shipped: Shipped, content: dict[str, Any]) -> None:
+    expected = {key: value.shape for key, value in shipped.network.state_dict().items()}
+    assert {key: value.shape for key, value in content["model"].items()} == expected
+
+
+def test_the_checkpoint_loads_as_its_preset_and_kind(shipped: Shipped) -> None:
+    checkpoint = load_network(shipped.network, shipped.path, preset=shipped.preset, kind=shipped.kind)
+    assert (checkpoint.preset, checkpoint.kind) == (shipped.preset, shipped.kind)
+
+
+def test_patients_are_stored_as_hashes_only(shipped: Shipped, content: dict[str, Any]) -> None:
+    patients = content["meta"]["patients"]
+    assert patients == sorted(set(patients)) != []
+    assert all(re.fullmatch("[0-9a-f]{64}", patient) for patient in patients)
+    assert b"TCGA" not in shipped.path.read_bytes()
+
+
+def test_the_story_is_told_in_plain_values(content: dict[str, Any]) -> None:
+    info = content["meta"]["info"]
+    leaves = [value for _, value in nodes_of(info) if not isinstance(value, dict | list)]
+    assert all(value is None or isinstance(value, str | int | float | bool) for value in leaves)
+    assert {"epoch", "seed", "split_seed", "max_step"} <= info.keys()
+    assert not any(isinstance(value, str) and "/" in value for value in leaves)
+
+
+def test_the_network_has_learned_something(shipped: Shipped, content: dict[str, Any]) -> None:
+    """A fresh denoiser gives 0 everywhere, a fresh classifier has the weights of its seed."""
+    load_network(shipped.network, shipped.path, preset=shipped.preset, kind=shipped.kind)
+    channels = shipped.network.in_channels
+    x = torch.randn(1, channels, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        output = shipped.network.eval()(x, torch.tensor([299]))
+    assert output.isfinite().all()
+    if shipped.kind == "denoiser":
+        assert output.std() > 0.5
+        assert torch.corrcoef(torch.stack([output.flatten(), x[:, : output.shape[1]].flatten()]))[0, 1] > 0.5
+    else:
+        assert output.std() > 0.01
+
+
+def test_networks_of_one_architecture_have_different_weights() -> None:
+    """The gate judges what guidance made, so it is another network than the guidance classifier."""
+    for bundle in CONFIGS:
+        read = {key: read_checkpoint(Shipped(bundle, key).path) for owner, key in SHIPPED if owner == bundle}
+        for (one, first), (other, second) in combinations(read.items(), 2):
+            assert first.sha256 != second.sha256, (one, other)
+            shared = [key for key in first.weights if key in second.weights and key.endswith("weight")]
+            for key in shared:
+                matrix = first.weights[key].shape == second.weights[key].shape and first.weights[key].ndim > 1
+                assert not matrix or not torch.equal(first.weights[key], second.weights[key]), key
+
+
+def test_all_checkpoints_of_a_bundle_saw_the_same_patients() -> None:
+    """One split by patient holds for all networks: what one may not judge, none may have seen."""
+    for bundle in CONFIGS:
+        seen = {
+            read_checkpoint(Shipped(bundle, key).path).patients for owner, key in SHIPPED if owner == bundle
+        }
+        assert len(seen) == 1
