@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from mcf_bundle.errors import ArgumentError, DataError
@@ -33,9 +34,12 @@ def make_naming(provenance: str, patients: Sequence[str]) -> tuple[str, Naming]:
             set.
         patients: names of all patients of the dataset.
 
+    Returns:
+        The kind, and the function. That of pseudonyms raises DataError at its first use if no key can be
+        kept.
+
     Raises:
         ArgumentError: for another kind.
-        DataError: if the key cannot be read or written.
     """
     if provenance == "auto":
         public = all(_PUBLIC_NAME.fullmatch(patient) for patient in patients)
@@ -45,11 +49,12 @@ def make_naming(provenance: str, patients: Sequence[str]) -> tuple[str, Naming]:
     if provenance != PSEUDONYMOUS:
         problem = f"{provenance!r} does not exist"
         raise ArgumentError("provenance", problem, f"choose {FULL}, {PSEUDONYMOUS} or auto")
-    key = _read_key()
-    return (
-        PSEUDONYMOUS,
-        lambda patient: "P" + hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:16],
-    )
+
+    @cache
+    def name(patient: str) -> str:
+        return "P" + hmac.new(_read_key(), patient.encode(), hashlib.sha256).hexdigest()[:16]
+
+    return PSEUDONYMOUS, name
 
 
 def _read_key() -> bytes:

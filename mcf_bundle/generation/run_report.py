@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,4 +162,15 @@ def _settings_tables(plan: Plan, facts: RunFacts) -> tuple[Table, ...]:
         Table("Run", ("setting", "value"), settings),
         Table("Plan", ("setting", "value"), plan_facts),
         Table("Networks", ("fact", "value"), networks),
+        Table("Rules", ("rule", "value"), tuple(_leaves(plan.header.get("rules", {})))),
     )
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the leaves of nested settings with their paths."""
+    for name, value in node.items():
+        path = f"{prefix} {name}".strip()
+        if isinstance(value, Mapping):
+            yield from _leaves(value, path)
+        else:
+            yield path, str(value)

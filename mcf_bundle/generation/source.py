@@ -39,9 +39,9 @@ class GenerationSource:
         PlanError: if the training patients have no slices with, or none without tumor.
     """
 
-    def __init__(self, cohort: Cohort, datalist: Datalist, rules: PoolRules | None = None) -> None:
+    def __init__(self, cohort: Cohort, datalist: Datalist, rules: PoolRules) -> None:
         self.cohort, self.datalist = cohort, datalist
-        self.rules = rules or PoolRules(HostRules(), DonorRules())
+        self.rules = rules
         self.splits = datalist.patient_splits()
         _check_same_patients(cohort, datalist)
         training = [entry for entry in datalist.entries if entry.split == TRAIN]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import nn
 from mcf_bundle.arguments import as_path, check_seed
 from mcf_bundle.data.datalist import Datalist, read_datalist, split_digest
 from mcf_bundle.data.lgg import Cohort, read_cohort
+from mcf_bundle.data.pool import DonorRules, HostRules
 from mcf_bundle.diffusion.inferer import FusionInferer
 from mcf_bundle.errors import ArgumentError, IncompleteError, PlanError
 from mcf_bundle.generation.composite import Blend
@@ -28,7 +29,7 @@ from mcf_bundle.generation.plan import Plan, summarize_plan
 from mcf_bundle.generation.pseudonyms import Naming, make_naming
 from mcf_bundle.generation.run_output import Provenance, RunOutput, estimate_bytes
 from mcf_bundle.generation.run_report import RunFacts
-from mcf_bundle.generation.source import GenerationSource, check_unseen, split_around
+from mcf_bundle.generation.source import GenerationSource, PoolRules, check_unseen, split_around
 from mcf_bundle.training.checkpoint import TrainedNetwork
 
 logger = logging.getLogger(__name__)
@@ -95,6 +96,8 @@ class GenerationWorkflow:
             saw in training pinned to the training set.
         blend: "replace" or "add", see `compose`.
         compute: see `ComputeSettings`.
+        pool_rules: which slices may be hosts and donors.
+        pairing: how pairs are searched.
         skip_bad_patients: leave damaged patients out.
         overwrite: replace another run's files in `output_dir`.
         provenance: "full", "pseudonymous" or "auto", see `make_naming`.
@@ -114,6 +117,7 @@ class GenerationWorkflow:
         datalist: str | None = None,
         blend: Blend = "replace",
         compute: ComputeSettings | None = None,
+        pool_rules: PoolRules | None = None,
         pairing: PairingRules | None = None,
         skip_bad_patients: bool = False,
         overwrite: bool = False,
@@ -128,6 +132,7 @@ class GenerationWorkflow:
         self.num_images, self.seed, self.split_seed = num_images, seed, split_seed
         self.datalist_path = None if datalist is None else as_path(datalist, "datalist")
         self.compute, self.pairing = compute or ComputeSettings(), pairing or PairingRules()
+        self.pool_rules = pool_rules or PoolRules(HostRules(), DonorRules())
         self.skip_bad_patients, self.overwrite = skip_bad_patients, overwrite
         self.provenance, self.dry_run = provenance, dry_run
         _check_settings(num_images, {"seed": seed, "split_seed": split_seed}, blend)
@@ -206,7 +211,7 @@ class GenerationWorkflow:
     @cached_property
     def source(self) -> GenerationSource:
         """Training cases, hosts and donors."""
-        return GenerationSource(self.cohort, self.datalist)
+        return GenerationSource(self.cohort, self.datalist, self.pool_rules)
 
     @cached_property
     def naming(self) -> tuple[str, Naming]:
@@ -238,6 +243,7 @@ class GenerationWorkflow:
             "device": self.device.type,
             "checkpoints": self.networks.hashes(),
             "provenance": self.naming[0],
+            "rules": {"pool": asdict(source.rules), "pairing": asdict(self.pairing)},
         }
         return Plan(header, tuple(rows), dict(search.tries))
 

@@ -99,6 +99,14 @@ def test_the_story_is_told_in_plain_values(content: dict[str, Any]) -> None:
     assert not any(isinstance(value, str) and "/" in value for value in leaves)
 
 
+def test_the_network_knows_the_steps_that_generation_shows_it(
+    shipped: Shipped, content: dict[str, Any]
+) -> None:
+    config = json.loads(CONFIGS[shipped.path.parents[1]].read_text())
+    largest = 0 if shipped.kind == "gate" else config["start_step"]
+    assert content["meta"]["info"]["max_step"] >= largest
+
+
 def test_the_network_has_learned_something(shipped: Shipped, content: dict[str, Any]) -> None:
     """A fresh denoiser gives 0 everywhere, a fresh classifier has the weights of its seed."""
     load_network(shipped.network, shipped.path, preset=shipped.preset, kind=shipped.kind)

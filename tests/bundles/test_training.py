@@ -1,0 +1,376 @@
+"""The training bundles, run as MONAI runs them: what they leave, how they resume, what they refuse."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from monai.utils import set_determinism
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+from mcf_bundle.commandline import describe
+from mcf_bundle.data import training_data
+from mcf_bundle.data.lgg import read_cohort
+from mcf_bundle.errors import ArgumentError, CheckpointError, DataError, McfError
+from mcf_bundle.generation.writer import case_name, write_case
+from mcf_bundle.training.checkpoint import hash_patient, read_checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLE = ROOT / "bundles" / "mcf_diffusion"
+PRESETS = ("smoke", "fast", "paper")
+DENOISER, CLASSIFIER, GATE = ("train",), ("train_classifier",), ("train_classifier", "train_gate")
+
+Train = Callable[..., ConfigWorkflow]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _anatomy_is_measured_once() -> Iterator[None]:
+    """Share what is measured on the phantom cohort among the runs: it takes seconds and never differs."""
+    measure = training_data.survey_volumes
+    known: dict[tuple[Any, ...], Any] = {}
+
+    def remember(volumes: list[Any], template: Any = None) -> Any:
+        key = (tuple((item.patient, item.image.tobytes()) for item in volumes), template is None)
+        if key not in known:
+            known[key] = measure(volumes, template)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_data, "survey_volumes", remember)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _random_numbers_are_left_alone() -> Iterator[None]:
+    """Undo `set_determinism` of the bundles."""
+    yield
+    set_determinism(None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _the_bundle_stays_as_it_is() -> Iterator[None]:
+    """No run writes into the bundle, above all not over the shipped weights."""
+    before = {path: path.stat().st_mtime_ns for path in sorted(BUNDLE.rglob("*"))}
+    yield
+    assert {path: path.stat().st_mtime_ns for path in sorted(BUNDLE.rglob("*"))} == before
+
+
+@pytest.fixture
+def train(phantom_cohort: Path, tmp_path: Path) -> Train:
+    """Run a training bundle: one epoch of two steps with the smoke preset, unless told otherwise."""
+
+    def run(configs: tuple[str, ...] = DENOISER, overlay: str = "smoke", **overrides: Any) -> ConfigWorkflow:
+        files = [BUNDLE / "configs" / f"{name}.json" for name in configs]
+        files.append(ROOT / "configs" / "presets" / f"{overlay}.json")
+        defaults = {"max_epochs": 1, "epoch_length": 2, "batch_size": 2, "device": torch.device("cpu")}
+        folders = {"dataset_dir": str(phantom_cohort), "ckpt_dir": str(tmp_path / "run")}
+        workflow = ConfigWorkflow(
+            [str(path) for path in files], logging_file=False, **(defaults | folders | overrides)
+        )
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+        return workflow
+
+    return run
+
+
+def error_of(train: Train, *arguments: Any, **overrides: Any) -> McfError:
+    """Return our error that ends a run; MONAI wraps it, and the command line prints it alone."""
+    with pytest.raises((RuntimeError, McfError)) as caught:
+        train(*arguments, **overrides)
+    error: BaseException | None = caught.value
+    assert describe(error)
+    while not isinstance(error, McfError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def events(folder: Path) -> EventAccumulator:
+    accumulator = EventAccumulator(str(folder))
+    accumulator.Reload()
+    return accumulator
+
+
+def state(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "training_state.pt", weights_only=True)
+
+
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """List where two nested values differ by a bit."""
+    if isinstance(one, Tensor):
+        return [] if torch.equal(one, other) else [path]
+    if isinstance(one, dict):
+        found = [] if one.keys() == other.keys() else [path]
+        return found + [item for key in one for item in differences(one[key], other[key], f"{path}/{key}")]
+    if isinstance(one, list | tuple):
+        found = [] if len(one) == len(other) else [path]
+        pairs = enumerate(zip(one, other, strict=False))
+        return found + [item for i, pair in pairs for item in differences(*pair, f"{path}/{i}")]
+    return [] if one == other else [path]
+
+
+# --- What a run leaves -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_denoiser_s_short_run_ends_by_itself_and_leaves_its_files(
+    train: Train, tmp_path: Path, preset: str
+) -> None:
+    train(DENOISER, preset, batch_size=1)
+    folder = tmp_path / "run"
+    names = {path.name for path in folder.iterdir() if not path.name.startswith("events.")}
+    assert names == {"model_last.pt", "model_best.pt", "training_state.pt"}
+    last = read_checkpoint(folder / "model_last.pt")
+    assert (last.preset, last.kind, last.info["epoch"]) == (preset, "denoiser", 1)
+    assert read_checkpoint(folder / "model_best.pt").sha256 == last.sha256
+    assert (state(folder)["epoch"], state(folder)["ema"]["updates"]) == (1, 2)
+    recorded = events(folder)
+    assert [event.step for event in recorded.Scalars("train_loss")] == [1, 2]
+    assert [event.step for event in recorded.Scalars("val_loss")] == [1]
+    assert all(math.isfinite(event.value) for event in recorded.Scalars("train_loss"))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    ("configs", "steps"), [(CLASSIFIER, (1, 300)), (GATE, (0,))], ids=["guidance", "gate"]
+)
+def test_a_classifier_s_short_run_ends_by_itself_and_reports_its_auc(
+    train: Train, tmp_path: Path, preset: str, configs: tuple[str, ...], steps: tuple[int, ...]
+) -> None:
+    train(configs, preset, auc_steps=list(steps))
+    folder = tmp_path / "run"
+    names = {path.name for path in folder.iterdir() if not path.name.startswith("events.")}
+    assert names == {"model_last.pt", "model_best.pt", "training_state.pt", "auc_by_step.json"}
+    last = read_checkpoint(folder / "model_last.pt")
+    assert (last.preset, last.kind) == (preset, "gate" if configs is GATE else "classifier")
+    report = json.loads((folder / "auc_by_step.json").read_text())
+    assert report["checkpoint"] == "model_best.pt"
+    assert report["auc"].keys() == {str(step) for step in steps}
+    assert all(0 <= value <= 1 for value in (*report["auc"].values(), *report["level_only_auc"].values()))
+    assert report["slices"]["all"] >= report["slices"]["level-matched"] > 0
+    recorded = events(folder)
+    assert [event.step for event in recorded.Scalars("val_auc")] == [1]
+    assert [event.step for event in recorded.Scalars("train_loss")] == [1, 2]
+
+
+def test_the_sample_grid_shows_slices_above_what_was_made_of_them(train: Train, tmp_path: Path) -> None:
+    workflow = train()
+    (image,) = events(tmp_path / "run").Images("slices above, denoised below")
+    path = tmp_path / "grid.png"
+    path.write_bytes(image.encoded_image_string)
+    grid = np.asarray(Image.open(path).convert("L")) / 255
+    count = min(4, len(workflow.parser.get_parsed_content("validate#dataset")))
+    assert image.step == 1
+    assert grid.shape == (2 * 64, count * 64)
+    head, background = grid[:64] > 0.25, grid[:64] < 0.01
+    assert head.mean() > 0.1
+    assert background.mean() > 0.1
+    assert grid[64:].std() > 0.05
+
+
+def test_a_checkpoint_knows_its_training_patients(train: Train, tmp_path: Path) -> None:
+    workflow = train()
+    cohort = workflow.parser.get_parsed_content("cohort")
+    stored = read_checkpoint(tmp_path / "run" / "model_last.pt").patients
+    assert stored == set(map(hash_patient, cohort.train_patients))
+    others = [volume.patient for split in ("validation", "test") for volume in cohort.volumes(split)]
+    assert len(others) == 4
+    assert not stored & set(map(hash_patient, others))
+
+
+def test_a_run_is_validated_at_its_end_whatever_the_interval(train: Train, tmp_path: Path) -> None:
+    train(max_epochs=3, epoch_length=1, val_interval=2)
+    assert [event.step for event in events(tmp_path / "run").Scalars("val_loss")] == [2, 3]
+    assert read_checkpoint(tmp_path / "run" / "model_last.pt").info["epoch"] == 3
+
+
+def test_without_an_epoch_length_an_epoch_visits_every_slice(train: Train, tmp_path: Path) -> None:
+    workflow = train(epoch_length=None, batch_size=32)
+    slices = len(workflow.parser.get_parsed_content("train#dataset"))
+    steps = [event.step for event in events(tmp_path / "run").Scalars("train_loss")]
+    assert len(steps) == math.ceil(slices / 32)
+
+
+# --- Exact resume ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("configs", [DENOISER, CLASSIFIER], ids=["denoiser", "classifier"])
+def test_two_epochs_at_once_and_one_after_the_other_end_in_the_same_bytes(
+    train: Train, tmp_path: Path, configs: tuple[str, ...]
+) -> None:
+    steps = {} if configs is DENOISER else {"auc_steps": [1]}
+    train(configs, max_epochs=2, ckpt_dir=str(tmp_path / "once"), **steps)
+    train(configs, max_epochs=1, ckpt_dir=str(tmp_path / "twice"), **steps)
+    first = state(tmp_path / "twice")
+    train(configs, max_epochs=2, ckpt_dir=str(tmp_path / "twice"), **steps)
+    once, twice = state(tmp_path / "once"), state(tmp_path / "twice")
+    assert (first["epoch"], once["epoch"]) == (1, 2)
+    assert not differences(once, twice)
+    assert differences(first["network"], once["network"])
+    assert differences(first["optimizer"]["state"], once["optimizer"]["state"])
+    for name in ("model_last.pt", "model_best.pt"):
+        assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "twice" / name).read_bytes()
+    assert [event.step for event in events(tmp_path / "twice").Scalars("train_loss")] == [1, 2, 3, 4]
+
+
+def test_a_finished_run_that_is_started_again_changes_nothing(train: Train, tmp_path: Path) -> None:
+    train()
+    before = state(tmp_path / "run")
+    train()
+    assert not differences(state(tmp_path / "run"), before)
+
+
+def test_a_run_may_go_on_with_another_learning_rate(train: Train, tmp_path: Path) -> None:
+    train()
+    train(max_epochs=2, learning_rate=0.25)
+    assert [group["lr"] for group in state(tmp_path / "run")["optimizer"]["param_groups"]] == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "stored"),
+    [
+        ({"split_seed": 1}, "split_seed: 0"),
+        ({"preset": "fast"}, "preset: 'smoke'"),
+        ({"seed": 1}, "seed: 0"),
+        ({"max_step": 400}, "max_step: 500"),
+    ],
+    ids=lambda item: next(iter(item)) if isinstance(item, dict) else None,
+)
+def test_a_run_of_other_settings_is_not_mixed_into_a_finished_one(
+    train: Train, tmp_path: Path, overrides: dict[str, Any], stored: str
+) -> None:
+    train(max_epochs=1)
+    before = (tmp_path / "run" / "training_state.pt").read_bytes()
+    error = error_of(train, max_epochs=2, **overrides)
+    assert isinstance(error, CheckpointError)
+    assert error.where == str(tmp_path / "run" / "training_state.pt")
+    assert error.problem == f"belongs to a run with {stored}"
+    assert (tmp_path / "run" / "training_state.pt").read_bytes() == before
+
+
+def test_a_run_on_other_patients_is_not_mixed_into_a_finished_one(
+    train: Train, tmp_path: Path, generated: Path
+) -> None:
+    train()
+    error = error_of(train, max_epochs=2, dataset_dir=str(generated))
+    assert isinstance(error, CheckpointError)
+    assert error.problem == "belongs to a run with patients: other ones"
+
+
+def test_a_gate_does_not_go_on_from_a_guidance_classifier(train: Train) -> None:
+    train(CLASSIFIER, auc_steps=[1])
+    error = error_of(train, GATE, max_epochs=2)
+    assert isinstance(error, CheckpointError)
+    assert error.problem == "belongs to a run with kind: 'classifier'"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "training state cannot be read"),
+        ({"epoch": 1}, "is no training state of this project"),
+    ],
+    ids=["truncated", "another file"],
+)
+def test_a_damaged_training_state_is_refused_by_name(
+    train: Train, tmp_path: Path, content: dict[str, Any] | None, problem: str
+) -> None:
+    train()
+    path = tmp_path / "run" / "training_state.pt"
+    if content is None:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        torch.save(content, path)
+    error = error_of(train, max_epochs=2)
+    assert isinstance(error, CheckpointError)
+    assert (error.where, error.problem) == (str(path), problem)
+    assert error.remedy == "delete it to start anew"
+
+
+# --- Settings --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "of_error"),
+    [
+        ("l2", lambda error: error.square().mean()),
+        ("l1", lambda error: error.abs().mean()),
+        ("huber", lambda error: torch.where(error.abs() < 1, error.square() / 2, error.abs() - 0.5).mean()),
+    ],
+)
+def test_the_first_loss_is_that_of_predicting_no_noise(
+    train: Train, tmp_path: Path, name: str, of_error: Callable[[Tensor], Tensor]
+) -> None:
+    """A fresh denoiser predicts exactly 0, so its error is standard normal noise."""
+    train(loss=name, batch_size=2)
+    expected = of_error(torch.randn(100_000, generator=torch.Generator().manual_seed(0))).item()
+    assert events(tmp_path / "run").Scalars("train_loss")[0].value == pytest.approx(expected, rel=0.05)
+
+
+def test_an_unknown_loss_is_refused_with_those_that_exist(train: Train, tmp_path: Path) -> None:
+    error = error_of(train, loss="l3")
+    assert isinstance(error, ArgumentError)
+    assert str(error) == "loss: 'l3' does not exist; choose one of l2, l1, huber"
+    assert not (tmp_path / "run" / "model_last.pt").exists()
+
+
+def test_crops_train_the_same_network(train: Train, tmp_path: Path) -> None:
+    workflow = train(crop=32)
+    prepare_batch = workflow.parser.get_parsed_content("train#prepare_batch")
+    batch = next(iter(workflow.parser.get_parsed_content("train#dataloader")))
+    assert prepare_batch(batch)[0].shape == (2, 3, 32, 32)
+    assert read_checkpoint(tmp_path / "run" / "model_last.pt").info["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"preset": "large"}, "preset: 'large' does not exist; choose one of smoke, fast, paper"),
+        ({"precision": "half"}, "precision: 'half' does not exist"),
+        ({"crop": 128}, "crop: 128 is larger than a slice's side, 64"),
+        ({"max_step": 2000}, "max_step: expected 0 <= min_step <= max_step <= 1000, got 1 and 2000"),
+        ({"dataset_dir": "no/such/folder"}, "no/such/folder: no such folder"),
+    ],
+    ids=lambda item: next(iter(item)) if isinstance(item, dict) else None,
+)
+def test_a_wrong_setting_is_refused_by_name(train: Train, overrides: dict[str, Any], message: str) -> None:
+    assert str(error_of(train, **overrides)).startswith(message)
+
+
+# --- Generated slices as training data -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def generated(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generation's output: twelve cases of three slices, each with tumor."""
+    folder = tmp_path_factory.mktemp("generated")
+    for row, volume in enumerate(read_cohort(phantom_cohort).volumes):
+        middle = 1 + int(volume.mask[1:-1].sum((1, 2)).argmax())
+        triplet = slice(middle - 1, middle + 2)
+        name = case_name(volume.institution, row)
+        write_case(folder, name, volume.image[triplet], volume.mask[triplet])
+    return folder
+
+
+def test_a_denoiser_trains_on_generated_slices(train: Train, tmp_path: Path, generated: Path) -> None:
+    workflow = train(dataset_dir=str(generated))
+    dataset = workflow.parser.get_parsed_content("train#dataset")
+    assert set(dataset.labels) == {1}
+    assert all(item.volume.patient.startswith("SYN_") for item in dataset.data)
+    assert read_checkpoint(tmp_path / "run" / "model_last.pt").info["epoch"] == 1
+
+
+def test_a_classifier_needs_slices_without_tumor(train: Train, generated: Path) -> None:
+    error = error_of(train, CLASSIFIER, dataset_dir=str(generated))
+    assert isinstance(error, DataError)
+    assert error.problem == "no level of the split 'train' has slices with and without tumor"
