@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from mcf_bundle.__main__ import main
-from mcf_bundle.arguments import as_path
 from mcf_bundle.commandline import describe, exit_with, guard_command_line
-from mcf_bundle.errors import ArgumentError, DataError, IncompleteError
+from mcf_bundle.errors import DataError, IncompleteError
 
 INCOMPLETE = IncompleteError("plan.jsonl", "22 of 24 images passed", "raise spares")
 LINE = "error: plan.jsonl: 22 of 24 images passed; raise spares"
@@ -166,37 +165,6 @@ def test_message_with_line_breaks_becomes_one_line(capsys: pytest.CaptureFixture
         exit_with(DataError("a\nb.tif", "two\nlines", "rename it"))
     assert caught.value.code == 1
     assert capsys.readouterr().err == "error: a b.tif: two lines; rename it\n"
-
-
-@pytest.mark.parametrize(
-    ("value", "path"),
-    [
-        ("a b", "a b"),
-        (2024, "2024"),
-        (Path("x"), "x"),
-        ("./2024.1", "2024.1"),
-        ("~/x", os.path.expanduser("~/x")),
-    ],
-)
-def test_path_survives_the_command_line(value: object, path: str) -> None:
-    assert as_path(value, "dataset_dir") == Path(path)
-
-
-@pytest.mark.parametrize(
-    ("value", "problem"),
-    [
-        (("a", "b"), r"\('a', 'b'\) came, a tuple"),
-        (2024.1, "2024.1 came, a float"),
-        (True, "none was given"),
-        (None, "none was given"),
-        ("", "none was given"),
-        (["a"], r"\['a'\] came, a list"),
-        (False, "False came, a bool"),
-    ],
-)
-def test_what_cannot_be_a_path_is_refused(value: object, problem: str) -> None:
-    with pytest.raises(ArgumentError, match=f"--dataset_dir: .*{problem}"):
-        as_path(value, "dataset_dir")
 
 
 def test_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:

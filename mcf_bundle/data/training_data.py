@@ -11,6 +11,7 @@ import numpy as np
 
 from mcf_bundle.arguments import as_path, check_seed
 from mcf_bundle.data.case import Case
+from mcf_bundle.data.generated_case import counted_slices
 from mcf_bundle.data.level_matching import match_levels
 from mcf_bundle.data.lgg import Cohort, read_cohort
 from mcf_bundle.data.normalization import estimate_intensity_scale
@@ -106,7 +107,8 @@ class TrainingData:
             scale = estimate_intensity_scale(volume.image)
             flair = scale.normalize(volume.image)[:, Channel.FLAIR]
             large = np.mean(flair > FOREGROUND_LEVEL, axis=(1, 2)) >= MIN_FOREGROUND
-            found += [SliceRef(volume, scale, int(index)) for index in np.flatnonzero(large)]
+            counted = counted_slices(volume.patient, volume.slice_numbers)
+            found += [SliceRef(volume, scale, index) for index in counted if large[index]]
         if not found:
             raise DataError(self.dataset_dir, f"no usable slices in the split {split!r}", "add patients")
         return found
@@ -134,7 +136,8 @@ def _examples(case: Case) -> list[LeveledSlice]:
     tumor = np.flatnonzero(case.volume.labels)
     low, high = CLASSIFIER_LEVELS
     examples = []
-    for index in range(1, len(case.level) - 1):
+    counted = counted_slices(case.patient, case.volume.slice_numbers)
+    for index in (i for i in counted if 0 < i < len(case.level) - 1):
         distance = np.abs(tumor - index).min() if tumor.size else np.inf
         if low <= case.level[index] <= high and (distance == 0 or distance > MIN_GAP_SLICES):
             examples.append(LeveledSlice(SliceRef(case.volume, case.scale, index), float(case.level[index])))

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mcf_bundle.atomic_file import unwritable
+from mcf_bundle.data.generated_case import CASE_NAME
 from mcf_bundle.errors import DataError, PlanError
-from mcf_bundle.generation.writer import CASE_NAME, holds_only_case
+from mcf_bundle.generation.writer import holds_only_case
 
 PLAN_FILE = "plan.jsonl"
 MANIFEST_FILE = "manifest.jsonl"

@@ -20,6 +20,7 @@ import mcf_bundle
 from mcf_bundle.atomic_file import write_atomically
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.datalist import REAL, SYNTHETIC, Datalist, Entry, to_json
+from mcf_bundle.data.generated_case import GENERATED_SLICE
 from mcf_bundle.data.splits import TRAIN
 from mcf_bundle.generation.contact_sheet import save_contact_sheet
 from mcf_bundle.generation.gate import GateResult
@@ -38,7 +39,7 @@ from mcf_bundle.generation.pseudonyms import Naming
 from mcf_bundle.generation.report import write_report
 from mcf_bundle.generation.run_report import RunFacts, report_content
 from mcf_bundle.generation.tile import Tile
-from mcf_bundle.generation.writer import GENERATED_SLICE, case_files, case_name, write_case
+from mcf_bundle.generation.writer import case_files, case_name, write_case
 
 NOTICE = "research only, not for diagnosis"
 

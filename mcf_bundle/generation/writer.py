@@ -13,17 +13,12 @@ import tifffile
 from numpy.typing import NDArray
 
 from mcf_bundle.atomic_file import sync_folder, unwritable, write_durably
+from mcf_bundle.data.generated_case import CASE_NAME
 from mcf_bundle.data.volume import Channel
 from mcf_bundle.errors import ArgumentError, DataError
 
 SLICES = 3
 """Slices of a case: previous, generated, next, numbered from 1. Only the second counts as an image."""
-
-GENERATED_SLICE = 2
-"""Number of the generated slice in its file name."""
-
-CASE_NAME = re.compile(r"SYN_(?P<institution>[A-Za-z0-9-]+)_(?P<row>\d{6,})")
-"""Name of a generated case; the institution is the host's."""
 
 
 def case_name(institution: str, row: int) -> str:

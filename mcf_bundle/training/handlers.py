@@ -39,7 +39,7 @@ class ProgressHandler:
     def _update(self, engine: Engine) -> None:
         if self.bar is not None:
             output = cast("Mapping[str, Any]", engine.state.output)
-            loss = f"{float(output['loss']):.4f}"
+            loss = f"{output['loss'].item():.4f}"
             self.bar.set_postfix(epoch=engine.state.epoch, loss=loss, refresh=False)
             self.bar.update()
 

@@ -169,7 +169,7 @@ def test_the_sample_grid_shows_slices_above_what_was_made_of_them(train: Train, 
     path = tmp_path / "grid.png"
     path.write_bytes(image.encoded_image_string)
     grid = np.asarray(Image.open(path).convert("L")) / 255
-    count = min(4, len(workflow.parser.get_parsed_content("validate#dataset")))
+    count = min(4, sum(workflow.parser.get_parsed_content("validate#dataset").labels))
     assert image.step == 1
     assert grid.shape == (2 * 64, count * 64)
     head, background = grid[:64] > 0.25, grid[:64] < 0.01

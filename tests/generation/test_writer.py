@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mcf_bundle import atomic_file
 from mcf_bundle.data.lgg import dataset_root, read_volume
 from mcf_bundle.errors import ArgumentError, DataError
-from mcf_bundle.generation import atomic_file, writer
+from mcf_bundle.generation import writer
 from mcf_bundle.generation.writer import case_files, case_name, write_case
 
 NAME = "SYN_CS_000007"

@@ -50,9 +50,7 @@ def leveled(*slices: tuple[int, float]) -> list[LeveledSlice]:
     numbers = tuple(range(1, len(slices) + 1))
     volume = Volume("P_A_1", "A", numbers, image.astype(np.uint8), mask)
     scale = IntensityScale((0.0,) * 3, (200.0,) * 3)
-    return [
-        LeveledSlice(SliceRef(volume, scale, index), level) for index, (_, level) in enumerate(slices)
-    ]
+    return [LeveledSlice(SliceRef(volume, scale, index), level) for index, (_, level) in enumerate(slices)]
 
 
 class Data:
@@ -82,9 +80,7 @@ def data() -> Data:
 
 
 @pytest.mark.parametrize(("gain", "expected"), [(5.0, 1.0), (-5.0, 0.0), (0.0, 0.5)])
-def test_auc_without_noise_is_that_of_what_the_network_sees(
-    data: Data, gain: float, expected: float
-) -> None:
+def test_auc_without_noise_is_that_of_what_the_network_sees(data: Data, gain: float, expected: float) -> None:
     result = measure_auc_by_step(Brightness(gain), data, SCHEDULE, steps=[0], inferer=INFERER)
     assert result["auc"] == {"0": expected}
 

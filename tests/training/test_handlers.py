@@ -13,14 +13,16 @@ from torch.utils.data import DataLoader, Dataset
 
 from mcf_bundle.diffusion.losses import make_noise_loss
 from mcf_bundle.diffusion.schedule import cosine_schedule
-from mcf_bundle.errors import CheckpointError
+from mcf_bundle.errors import ArgumentError, CheckpointError
 from mcf_bundle.networks.presets import make_denoiser
 from mcf_bundle.training.checkpoint import read_checkpoint
 from mcf_bundle.training.epoch_sampler import EpochSampler
 from mcf_bundle.training.handlers import (
     EmaHandler,
     EpochSeedHandler,
+    FinalValidationHandler,
     GradientClipHandler,
+    ProgressHandler,
     ResumeHandler,
     WeightsHandler,
 )
@@ -42,10 +44,13 @@ class RandomTriplets(Dataset):
         return {"image": image, "context": context, "label": torch.tensor(self.labels[index])}
 
 
+IDENTITY = {"preset": "smoke", "seed": 0, "patients": ["TCGA_HT_7692", "TCGA_CS_4941"]}
+
+
 class Run:
     """A training as the bundle's: smoke preset, AdamW, EMA, clipping, resume; three steps an epoch."""
 
-    def __init__(self, folder: Path, *, seed: int = 0, preset: str = "smoke") -> None:
+    def __init__(self, folder: Path, *, seed: int = 0, **identity: Any) -> None:
         torch.manual_seed(seed)
         self.network = make_denoiser("smoke")
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-3)
@@ -53,7 +58,7 @@ class Run:
         self.sampler = EpochSampler(RandomTriplets.labels, num_samples=6, class_shares=(0.5, 0.5))
         self.prepare_batch = NoisePrepareBatch(cosine_schedule(), max_step=500)
         parts = {"network": self.network, "optimizer": self.optimizer, "ema": self.ema}
-        self.resume = ResumeHandler(folder / "training_state.pt", parts, preset)
+        self.resume = ResumeHandler(folder / "training_state.pt", parts, IDENTITY | identity)
         self.draws: list[float] = []
 
     def train(self, epochs: int) -> Run:
@@ -132,10 +137,68 @@ def test_a_damaged_state_is_refused_by_name(tmp_path: Path) -> None:
     assert caught.value.remedy == "delete it to start anew"
 
 
-def test_the_state_of_another_preset_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        ({"preset": "paper"}, "belongs to a run with preset: 'smoke'"),
+        ({"seed": 1}, "belongs to a run with seed: 0"),
+        ({"patients": ["TCGA_HT_7692"]}, "belongs to a run with patients: other ones"),
+        ({"crop": 64}, "belongs to a run with crop: None"),
+    ],
+)
+def test_the_state_of_another_run_is_refused(tmp_path: Path, other: dict[str, Any], problem: str) -> None:
     Run(tmp_path).train(1)
-    with pytest.raises(CheckpointError, match="holds a run of preset 'smoke', wanted 'paper'"):
-        Run(tmp_path, preset="paper").resume.restore(Engine(lambda engine, batch: None))
+    with pytest.raises(CheckpointError) as caught:
+        Run(tmp_path, **other).resume.restore(Engine(lambda engine, batch: None))
+    assert caught.value.problem == problem
+
+
+def test_the_order_of_the_patients_makes_no_other_run(tmp_path: Path) -> None:
+    Run(tmp_path).train(1)
+    assert Run(tmp_path, patients=IDENTITY["patients"][::-1]).train(2).epoch == 2
+
+
+def test_the_state_names_no_patient(tmp_path: Path) -> None:
+    Run(tmp_path).train(1)
+    assert b"TCGA" not in (tmp_path / "training_state.pt").read_bytes()
+
+
+def test_a_state_whose_parts_do_not_fit_is_refused(tmp_path: Path) -> None:
+    Run(tmp_path).train(1)
+    run = Run(tmp_path)
+    run.resume.parts["network"] = make_denoiser("fast")
+    with pytest.raises(CheckpointError, match=r"does not fit this run \(RuntimeError\)"):
+        run.resume.restore(Engine(lambda engine, batch: None))
+
+
+@pytest.mark.parametrize("missing", ["epoch", "rng", "identity", "ema"])
+def test_a_state_that_lacks_something_is_refused(tmp_path: Path, missing: str) -> None:
+    path = tmp_path / "training_state.pt"
+    Run(tmp_path).train(1)
+    content = torch.load(path, weights_only=True)
+    del content[missing]
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match="is no training state of this project"):
+        Run(tmp_path).resume.restore(Engine(lambda engine, batch: None))
+
+
+def test_the_learning_rate_is_the_config_s(tmp_path: Path) -> None:
+    Run(tmp_path).train(1)
+    run = Run(tmp_path)
+    run.optimizer.param_groups[0]["lr"] = 0.25
+    run.train(2)
+    assert run.optimizer.param_groups[0]["lr"] == 0.25
+    assert run.optimizer.state_dict()["state"]
+
+
+def test_the_state_is_written_as_often_as_asked_and_at_the_end(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.resume.every = 2
+    written: list[int] = []
+    save = run.resume.save
+    run.resume.save = lambda engine: (written.append(engine.state.epoch), save(engine))
+    run.train(5)
+    assert written == [2, 4, 5]
 
 
 # --- Moving average --------------------------------------------------------------------------------
@@ -236,3 +299,73 @@ def test_best_and_last_weights_follow_the_validation(
     assert (best.info["epoch"], last.info["epoch"]) == (best_epoch, 3)
     assert last.info["val_loss"] == 0.375
     assert last.info["split_seed"] == 0
+
+
+def test_without_a_comparable_metric_there_is_no_best(tmp_path: Path) -> None:
+    engine = Engine(lambda engine, batch: None)
+    story: dict[str, Any] = {"preset": "smoke", "kind": "gate", "patients": (), "info": {}}
+    WeightsHandler(tmp_path, constant(0.0), **story, metric="auc", lower_is_better=False).attach(engine)
+    engine.state.metrics["auc"] = float("nan")
+    engine.fire_event(Events.COMPLETED)
+    assert [path.name for path in tmp_path.iterdir()] == ["model_last.pt"]
+
+
+class Validator:
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+
+    def run(self, epoch: int) -> None:
+        self.epochs.append(epoch)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "interval", "validated"), [(1, 5, [1]), (5, 5, []), (6, 5, [6]), (3, 1, []), (4, 3, [4])]
+)
+def test_the_last_epoch_is_validated_if_the_interval_does_not(
+    epochs: int, interval: int, validated: list[int]
+) -> None:
+    validator, engine = Validator(), Engine(lambda engine, batch: None)
+    FinalValidationHandler(validator, interval).attach(engine)
+    engine.run([0, 1], max_epochs=epochs)
+    assert validator.epochs == validated
+
+
+def progress(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err.split("\r")[-1]
+
+
+def test_progress_counts_all_steps_and_shows_the_loss(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = Engine(lambda engine, batch: {"loss": torch.tensor(float(batch))})
+    ProgressHandler().attach(engine)
+    engine.run([1, 2, 3], max_epochs=2)
+    line = progress(capsys)
+    assert "6/6" in line
+    assert "epoch=2" in line
+    assert "loss=3.0000" in line
+
+
+def test_progress_of_a_resumed_run_starts_where_it_left_off(capsys: pytest.CaptureFixture[str]) -> None:
+    engine, handler = Engine(lambda engine, batch: {"loss": torch.tensor(0.0)}), ProgressHandler()
+
+    def resume(engine: Engine) -> None:
+        engine.state.epoch, engine.state.iteration = 1, 3
+
+    started: list[int] = []
+    engine.add_event_handler(Events.STARTED, resume)
+    handler.attach(engine)
+    engine.add_event_handler(Events.STARTED, lambda: started.append(handler.bar.n))
+    engine.run([1, 2, 3], max_epochs=2)
+    assert started == [3]
+    assert "6/6" in progress(capsys)
+
+
+def test_progress_lets_an_error_through(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(engine: Engine, batch: int) -> None:
+        raise ArgumentError("crop", "is too large", "crop less")
+
+    engine, handler = Engine(fail), ProgressHandler()
+    handler.attach(engine)
+    with pytest.raises(ArgumentError, match="crop: is too large"):
+        engine.run([1], max_epochs=1)
+    assert handler.bar is not None
+    assert handler.bar.disable  # closed

@@ -1,0 +1,26 @@
+"""Names of generated cases, and which of their slices counts as an image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+GENERATED_SLICE = 2
+"""Number of the generated slice in its file name; 1 and 3 are its neighbors, as the network saw them."""
+
+CASE_NAME = re.compile(r"SYN_(?P<institution>[A-Za-z0-9-]+)_(?P<row>\d{6,})")
+"""Name of a generated case; the institution is the host's."""
+
+
+def counted_slices(patient: str, slice_numbers: Sequence[int]) -> list[int]:
+    """Return the positions of slices that count as images: all of a real patient, one of a generated case.
+
+    Args:
+        patient: name of the patient's folder.
+        slice_numbers: number of each slice in its file name.
+
+    >>> counted_slices("SYN_CS_000007", (1, 2, 3)), counted_slices("TCGA_CS_4941_19960909", (1, 2, 3))
+    ([1], [0, 1, 2])
+    """
+    is_generated = CASE_NAME.fullmatch(patient) is not None
+    return [i for i, number in enumerate(slice_numbers) if not is_generated or number == GENERATED_SLICE]

@@ -1,0 +1,61 @@
+"""The bundle as a user starts it: `python -m monai.bundle run`, in another folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "bundles" / "mcf_diffusion" / "configs"
+
+pytestmark = pytest.mark.subprocess
+
+
+def run_bundle(config: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "MCF_DEBUG"}
+    return subprocess.run(
+        [sys.executable, "-m", "monai.bundle", "run", "--config_file", config, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        timeout=600,
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "misspelt", "value", "nearest"),
+    [
+        ("inference.json", "--num_image", "24", "--num_images"),
+        ("train.json", "--train#trainer#max_epoch", "2", "--train#trainer#max_epochs"),
+    ],
+)
+def test_a_misspelt_id_ends_in_one_line_that_names_the_nearest(
+    tmp_path: Path, config: str, misspelt: str, value: str, nearest: str
+) -> None:
+    folders = ("--dataset_dir", "no/such/folder", misspelt, value)
+    ended = run_bundle(str(CONFIGS / config), *folders, cwd=tmp_path)
+    assert ended.returncode == 1
+    line = ended.stderr.splitlines()[-1]
+    assert line.startswith(f"error: {misspelt}: ")
+    assert line.endswith(f"the nearest is {nearest}")
+    assert ended.stderr.count("error: ") == 1
+    assert "Traceback" not in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_short_training_runs_from_any_folder_and_writes_below_it(
+    phantom_cohort: Path, tmp_path: Path
+) -> None:
+    files = [str(CONFIGS / "train.json"), str(ROOT / "configs" / "presets" / "smoke.json")]
+    short = ("--max_epochs", "1", "--epoch_length", "2", "--batch_size", "1")
+    ended = run_bundle(str(files), "--dataset_dir", str(phantom_cohort), *short, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    written = {path.name for path in (tmp_path / "runs" / "mcf_diffusion" / "denoiser").iterdir()}
+    assert {"model_last.pt", "model_best.pt", "training_state.pt"} <= written
+    assert "val_loss" in ended.stderr
+    assert "2/2" in ended.stderr
