@@ -36,6 +36,16 @@ def as_path(value: Any, name: str) -> Path:
     raise ArgumentError(f"--{name}", problem, remedy)
 
 
+def check_count(name: str, value: Any) -> None:
+    """Refuse what is no number of things.
+
+    Raises:
+        ArgumentError: if it is not a whole number of 1 or more.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ArgumentError(name, f"expected a whole number of 1 or more, got {value!r}", "correct it")
+
+
 def check_seed(name: str, seed: Any) -> None:
     """Refuse what is no seed.
 

@@ -60,7 +60,7 @@ def test_what_fire_makes_of_a_path_is_undone(typed: str, path: str) -> None:
 
 @pytest.mark.parametrize("typed", [["--output_dir", "a,b"], ["--output_dir"], ["--output_dir", "2024.1"]])
 def test_what_fire_made_unreadable_is_refused_with_a_remedy(typed: list[str]) -> None:
-    with pytest.raises(ArgumentError, match="^--output_dir: a path is expected") as caught:
+    with pytest.raises(ArgumentError, match=r"^--output_dir: a path is expected") as caught:
         as_path(_through_fire(typed), "output_dir")
     assert "--output_dir" in caught.value.remedy
 

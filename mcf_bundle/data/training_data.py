@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,8 @@ from mcf_bundle.data.survey import Survey, survey_volumes
 from mcf_bundle.data.triplet_dataset import SliceRef
 from mcf_bundle.data.volume import Channel, Volume
 from mcf_bundle.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 MIN_FOREGROUND = 0.08
 """Slices with less of their area above the background are left out: near-empty ones at the vertex."""
@@ -68,7 +71,10 @@ class TrainingData:
     @cached_property
     def cohort(self) -> Cohort:
         """All readable patients; read at the first use."""
-        return read_cohort(self.dataset_dir, skip_bad_patients=self.skip_bad_patients)
+        cohort = read_cohort(self.dataset_dir, skip_bad_patients=self.skip_bad_patients)
+        for patient, reason in cohort.skipped.items():
+            logger.warning("left out %s: %s", patient, reason)
+        return cohort
 
     @cached_property
     def splits(self) -> dict[str, str]:

@@ -78,7 +78,7 @@ class PairSearch:
         generator = np.random.default_rng([seed, 0])
         self.host_rank = generator.permutation(len(self.hosts))
         self.used: Counter[tuple[str, str, int]] = Counter()
-        self.round = 0
+        self.rounds: Counter[Host] = Counter()
         self.seen: set[PairKey] = set()
         self.outcomes: dict[PairKey, Transform | str] = {}
         self.tries: Counter[str] = Counter()
@@ -93,10 +93,6 @@ class PairSearch:
         exhausted: set[int] = set()
         while len(firsts) < count:
             order = self._hosts_by_use(exhausted)
-            if not order and self.round < self.rules.rounds and firsts:
-                self.round += 1
-                exhausted.clear()
-                continue
             if not order:
                 raise PlanError(
                     "num_images",
@@ -109,8 +105,6 @@ class PairSearch:
                 continue
             self._count_use(first)
             firsts.append(first)
-        # Where all pairs were needed, spares are the next variation of them.
-        self.round += 1 if self.round else 0
         return [self._row(first, row) for row, first in enumerate(firsts)]
 
     def _generator(self, *stream: int) -> np.random.Generator:
@@ -166,7 +160,21 @@ class PairSearch:
     def _candidate(
         self, host: Host, generator: np.random.Generator, without: Collection[SliceId] = ()
     ) -> Candidate | None:
-        """Return the pair of the host with the least used donor that fits and was not paired so before."""
+        """Return the host's pair with the least used donor that fits and was not paired so before.
+
+        A host whose pairs are all used goes on to its next round of variations.
+        """
+        found = self._in_round(host, generator, without)
+        fits = any(key[0] == host for key in self.seen)
+        while found is None and fits and self.rounds[host] < self.rules.rounds:
+            self.rounds[host] += 1
+            found = self._in_round(host, generator, without)
+        return found
+
+    def _in_round(
+        self, host: Host, generator: np.random.Generator, without: Collection[SliceId]
+    ) -> Candidate | None:
+        """Look for a pair in the host's present round."""
         near = self._near_donors(host)
         rank = dict(zip(near, generator.permutation(len(near)).tolist(), strict=True))
 
@@ -181,7 +189,7 @@ class PairSearch:
             if SliceId.of(donor) in without:
                 continue
             for mirrored in (drawn, not drawn):
-                key = (host, donor, mirrored, self.round)
+                key = (host, donor, mirrored, self.rounds[host])
                 transform = None if key in self.seen else self._try(key)
                 if transform is not None:
                     self.seen.add(key)
@@ -243,4 +251,6 @@ class PairSearch:
 
     def _refusals(self) -> str:
         refused = [f"{reason} {count}" for reason, count in self.tries.most_common() if reason != "accepted"]
-        return "refused: " + (", ".join(refused) or "no donor at the hosts' levels")
+        return "refused: " + (
+            ", ".join(refused) or "no donor of another patient with the same sequences at the hosts' levels"
+        )

@@ -22,8 +22,8 @@ PICTURE_SIDE = 224
 """Side of each of a tile's five pictures, pixels."""
 
 RESEARCH_NOTICE = (
-    "Research only, not for diagnosis. The tumors are synthetic; heads and faces are those of real patients, "
-    "so treat this page as personal data."
+    "Research only, not for diagnosis. The tumors are synthetic; heads and faces are the hosts' own, so "
+    "where the hosts are real patients this page is personal data."
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mcf_bundle.arguments import as_path, check_seed
+from mcf_bundle.arguments import as_path, check_count, check_seed
 from mcf_bundle.data.datalist import Datalist, read_datalist, split_digest
 from mcf_bundle.data.lgg import Cohort, read_cohort
 from mcf_bundle.data.pool import DonorRules, HostRules
@@ -75,10 +75,7 @@ class ComputeSettings:
         if self.num_threads is not None:
             counts["num_threads"] = self.num_threads
         for name, value in counts.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ArgumentError(
-                    name, f"expected a whole number of 1 or more, got {value!r}", "correct it"
-                )
+            check_count(name, value)
 
 
 class GenerationWorkflow:
@@ -153,6 +150,7 @@ class GenerationWorkflow:
         if self.compute.num_threads is not None:
             torch.set_num_threads(self.compute.num_threads)
         check_output_dir(self.output_dir, plan_id="", overwrite=True)
+        logger.info("provenance is %s", self.naming[0])
         plan = self.plan
         if self.dry_run:
             size = estimate_bytes(plan, self.cohort.volumes[0].image.shape[2:])

@@ -13,12 +13,14 @@ from monai.metrics import compute_roc_auc
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from mcf_bundle.arguments import as_path
 from mcf_bundle.atomic_file import write_text
 from mcf_bundle.data.level_matching import level_only_scores
 from mcf_bundle.data.splits import TRAIN, VALIDATION
 from mcf_bundle.data.training_data import LeveledSlice, TrainingData
 from mcf_bundle.data.triplet_dataset import SliceRef, TripletDataset
 from mcf_bundle.diffusion.schedule import NoiseSchedule
+from mcf_bundle.errors import ArgumentError
 from mcf_bundle.training.checkpoint import read_checkpoint
 from mcf_bundle.training.inferer import NoisyInferer
 from mcf_bundle.training.prepare_batch import NoisePrepareBatch
@@ -104,8 +106,17 @@ class AucReport:
         steps: Sequence[int],
         inferer: NoisyInferer,
     ) -> None:
-        self.folder, self.network, self.data, self.schedule = Path(folder), network, data, schedule
+        self.folder, self.network, self.data, self.schedule = (
+            as_path(folder, "ckpt_dir"),
+            network,
+            data,
+            schedule,
+        )
         self.steps, self.inferer = tuple(steps), inferer
+        for step in self.steps:
+            if not 0 <= step <= schedule.num_steps:
+                problem = f"{step!r} is outside [0, {schedule.num_steps}]"
+                raise ArgumentError("auc_steps", problem, "choose steps of the schedule, 0 for no noise")
 
     def run(self) -> Mapping[str, object]:
         """Measure, log and write JSON."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from mcf_bundle.arguments import check_count
 from mcf_bundle.errors import ArgumentError
 
 
@@ -37,6 +38,11 @@ class EpochSampler(Sampler[int]):
             raise ArgumentError(
                 "dataset", "has no training samples", "check the split and the rules for slices"
             )
+        if any(share < 0 for share in class_shares or ()):
+            problem = f"shares of the classes are {tuple(class_shares or ())}"
+            raise ArgumentError("tumor_share", problem, "choose a share in [0, 1]")
+        if num_samples is not None:
+            check_count("epoch_length", num_samples)
         self.labels = torch.tensor(list(labels))
         self.num_samples = num_samples or len(labels)
         self.class_shares = None if class_shares is None else self._present(class_shares)

@@ -14,10 +14,14 @@ from monai.engines import Evaluator, IterationEvents
 from torch import nn
 from tqdm import tqdm
 
-from mcf_bundle.errors import CheckpointError
+from mcf_bundle.arguments import as_path
+from mcf_bundle.errors import ArgumentError, CheckpointError
 from mcf_bundle.training.checkpoint import hash_patient, save_atomically, save_checkpoint
 
 logger = logging.getLogger(__name__)
+
+STATE_FILE = "training_state.pt"
+"""Name of the file that a run goes on from."""
 
 
 class ProgressHandler:
@@ -115,6 +119,8 @@ class EmaHandler:
     """
 
     def __init__(self, network: nn.Module, decay: float = 0.999) -> None:
+        if not 0 <= decay < 1:
+            raise ArgumentError("ema_decay", f"expected a number in [0, 1), got {decay!r}", "correct it")
         self.network, self.decay, self.updates = network, decay, 0
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
 
@@ -172,7 +178,7 @@ class ResumeHandler:
     number of threads. Attach it after the validation, so that the state holds the validation's outcome.
 
     Args:
-        path: the file of the training state.
+        folder: where training_state.pt goes.
         parts: objects with state_dict and load_state_dict, by name (network, optimizer, ema, ...).
         identity: what makes a run the same run (preset, kind, training patients, ...), plain values; a state
             with other ones is refused, since going on would mix two runs.
@@ -180,9 +186,10 @@ class ResumeHandler:
     """
 
     def __init__(
-        self, path: str | Path, parts: Mapping[str, Any], identity: Mapping[str, Any], every: int = 1
+        self, folder: str | Path, parts: Mapping[str, Any], identity: Mapping[str, Any], every: int = 1
     ) -> None:
-        self.path, self.parts, self.every = Path(path), dict(parts), every
+        self.path = as_path(folder, "ckpt_dir") / STATE_FILE
+        self.parts, self.every = dict(parts), every
         patients = {"patients": sorted(map(hash_patient, identity.get("patients", ())))}
         self.identity = {**identity, **patients}
 
@@ -267,7 +274,7 @@ class WeightsHandler:
         lower_is_better: bool,
     ) -> None:
         self.folder, self.network, self.metric, self.sign = (
-            Path(folder),
+            as_path(folder, "ckpt_dir"),
             network,
             metric,
             -1 if lower_is_better else 1,

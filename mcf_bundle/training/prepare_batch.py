@@ -9,6 +9,7 @@ import torch
 from monai.engines import PrepareBatch
 from torch import Tensor
 
+from mcf_bundle.arguments import check_count
 from mcf_bundle.diffusion.noising import add_noise
 from mcf_bundle.diffusion.schedule import NoiseSchedule
 from mcf_bundle.errors import ArgumentError
@@ -55,6 +56,8 @@ class NoisePrepareBatch(PrepareBatch):
             order = f"0 <= min_step <= max_step <= {schedule.num_steps}"
             problem = f"expected {order}, got {min_step} and {self.max_step}"
             raise ArgumentError("max_step", problem, "correct min_step and max_step")
+        if crop is not None:
+            check_count("crop", crop)
         self.generator = torch.Generator()
         self.set_epoch(0)
 

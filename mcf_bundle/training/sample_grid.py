@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 from torch.utils.tensorboard import SummaryWriter
 
+from mcf_bundle.arguments import as_path
 from mcf_bundle.data.triplet_dataset import TripletDataset
 from mcf_bundle.data.volume import Channel, Label
 from mcf_bundle.diffusion.sampler import FusionBatch, SamplerSettings, sample_fusion
 from mcf_bundle.diffusion.schedule import NoiseSchedule
+from mcf_bundle.errors import ArgumentError
 from mcf_bundle.training.inferer import NoisyInferer
 
 
@@ -46,8 +48,17 @@ class SampleGridHandler:
         steps: int = 10,
         count: int = 4,
     ) -> None:
-        self.log_dir, self.network, self.dataset, self.schedule = Path(log_dir), network, dataset, schedule
-        self.inferer, self.settings, self.count = inferer, SamplerSettings(start_step, steps), count
+        self.log_dir, self.network, self.dataset, self.schedule = (
+            as_path(log_dir, "ckpt_dir"),
+            network,
+            dataset,
+            schedule,
+        )
+        if not 1 <= start_step <= schedule.num_steps:
+            problem = f"{start_step!r} is outside [1, {schedule.num_steps}]"
+            raise ArgumentError("grid_step", problem, "choose a step of the schedule")
+        self.settings = SamplerSettings(start_step, min(steps, start_step))
+        self.inferer, self.count = inferer, count
 
     def attach(self, engine: Engine) -> None:
         """Register with the validation engine, whose epoch is the trainer's."""

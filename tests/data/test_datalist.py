@@ -95,7 +95,7 @@ def test_the_split_by_slice_is_marked_as_leaking(cohort: Cohort) -> None:
     leaking = make_datalist(cohort, split_by="slice")
     assert leaking.leaks
     assert json.loads(to_json(leaking))["leaks"] is True
-    with pytest.raises(LeakageError, match="has slices in .*without --split slice"):
+    with pytest.raises(LeakageError, match=r"has slices in .*without --split slice"):
         leaking.patient_splits()
 
 

@@ -270,7 +270,8 @@ def test_bad_patients_are_skipped_and_listed_on_request(dataset: Path, damage: t
     cohort = read_cohort(dataset, skip_bad_patients=True)
     assert tuple(volume.patient for volume in cohort.volumes) == (PATIENTS[0], PATIENTS[2])
     assert cohort.skipped.keys() == {BAD}
-    assert str(path) in cohort.skipped[BAD]
+    assert cohort.skipped[BAD].startswith(f"{path.relative_to(dataset).as_posix()}: ")
+    assert str(dataset) not in cohort.skipped[BAD]
     assert problem in cohort.skipped[BAD]
 
 

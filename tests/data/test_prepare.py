@@ -68,9 +68,7 @@ def test_a_damaged_patient_can_be_left_out(damaged: tuple[Path, str], tmp_path: 
     assert bad not in {entry.patient for entry in written.entries}
 
 
-def test_the_datalist_does_not_tell_where_the_dataset_lies(
-    damaged: tuple[Path, str], tmp_path: Path
-) -> None:
+def test_the_datalist_does_not_tell_where_the_dataset_lies(damaged: tuple[Path, str], tmp_path: Path) -> None:
     dataset, _ = damaged
     prepare_dataset(dataset, tmp_path / "out", skip_bad_patients=True)
     assert str(tmp_path) not in (tmp_path / "out" / "datalist.json").read_text()

@@ -153,9 +153,7 @@ def test_a_slice_is_measured_by_contrast_place_and_nearest_neighbor() -> None:
     half = donor.brain[MIDDLE].copy()
     half[mask.nonzero()[0][mask.sum() // 2 :], mask.nonzero()[1][mask.sum() // 2 :]] = False
     gallery = SliceGallery(list(cases.values()))
-    found = slice_figures(
-        image, mask, half, missing=(False, False, True), gallery=gallery, left_out=("d0",)
-    )
+    found = slice_figures(image, mask, half, missing=(False, False, True), gallery=gallery, left_out=("d0",))
     contrast = tumor_figures(image, mask, half, missing=(False, False, True))
     assert found == contrast | {
         "mask_in_brain": pytest.approx((mask.sum() // 2) / mask.sum()),

@@ -150,7 +150,9 @@ def test_networks_see_blocks_of_one_size_whatever_is_read_at_a_time(
     reference = run(cases, seeds, compute_batch=compute_batch, batch_size=1)
     assert {len(block) for block in found.blocks} == {compute_batch}
     assert found.blocks == reference.blocks
-    assert found.kept == reference.kept == [(0, 2, 0), (2, 4, 0), (4, 6, 0), (5, 12, 0), (3, 10, 1), (1, 8, 2)]
+    assert (
+        found.kept == reference.kept == [(0, 2, 0), (2, 4, 0), (4, 6, 0), (5, 12, 0), (3, 10, 1), (1, 8, 2)]
+    )
     assert found.outcome == reference.outcome
 
 

@@ -69,7 +69,9 @@ def test_the_neighbours_are_the_previous_slice_then_the_next_with_their_tumor() 
 def test_a_batch_stacks_its_candidates_in_order() -> None:
     cases = disc_cases()
     batch = to_batch([materials(cases, seed=seed) for seed in (3, 1, 2)], CPU)
-    shapes = {name: tuple(getattr(batch, name).shape) for name in ("host", "contribution", "context", "editable")}
+    shapes = {
+        name: tuple(getattr(batch, name).shape) for name in ("host", "contribution", "context", "editable")
+    }
     assert shapes == {
         "host": (3, 3, 64, 64),
         "contribution": (3, 3, 64, 64),

@@ -65,9 +65,7 @@ def test_noise_below_the_thumbnails_resolution_hides_no_copy() -> None:
 
 
 @pytest.mark.parametrize("left_out", [("A", "B", "C"), ("C", "B", "A", "D")])
-def test_without_other_patients_the_answer_is_minus_one(
-    cases: list[Case], left_out: tuple[str, ...]
-) -> None:
+def test_without_other_patients_the_answer_is_minus_one(cases: list[Case], left_out: tuple[str, ...]) -> None:
     image = slices(cases[0])[0]
     assert SliceGallery(cases).nearest(image, left_out=left_out) == -1.0
     assert SliceGallery([]).nearest(image, left_out=()) == -1.0

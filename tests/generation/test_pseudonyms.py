@@ -106,5 +106,5 @@ def test_a_key_that_cannot_be_kept_is_an_error_with_a_way_out(config_home: Path)
 
 @pytest.mark.parametrize("kind", ["", "none", "Full", None])
 def test_an_unknown_kind_is_refused(key: str, kind: str) -> None:
-    with pytest.raises(ArgumentError, match="provenance: .* choose full, pseudonymous or auto"):
+    with pytest.raises(ArgumentError, match=r"provenance: .* choose full, pseudonymous or auto"):
         make_naming(kind, PUBLIC)

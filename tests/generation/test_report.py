@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mcf_bundle.errors import ArgumentError, DataError
-from mcf_bundle.generation import atomic_file, report
+from mcf_bundle import atomic_file
+from mcf_bundle.generation import report
 from mcf_bundle.generation.report import Figure, ReportContent, Section, Table, render, write_report
 from mcf_bundle.generation.report_table import render_table
 from mcf_bundle.generation.tile import Tile

@@ -1,8 +1,9 @@
-"""AUC by step, with a classifier that looks at nothing but the brightness, on slices made for it."""
+"""How well a classifier of noisy slices does, against classifiers whose AUC is known."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mcf_bundle.data.level_matching import match_levels
 from mcf_bundle.data.normalization import IntensityScale
-from mcf_bundle.data.splits import TRAIN, VALIDATION
 from mcf_bundle.data.training_data import LeveledSlice
 from mcf_bundle.data.triplet_dataset import SliceRef
 from mcf_bundle.data.volume import Volume
@@ -22,141 +21,121 @@ from mcf_bundle.training.auc_by_step import AucReport, measure_auc_by_step, scor
 from mcf_bundle.training.checkpoint import save_checkpoint
 from mcf_bundle.training.inferer import NoisyInferer
 
-SCHEDULE = cosine_schedule()
-INFERER = NoisyInferer()
-BRIGHT, DARK = 200, 100
-LOW, MIDDLE = 0.41, 0.51
-"""Two axial levels in different bins."""
+SCHEDULE, INFERER = cosine_schedule(), NoisyInferer()
+SCALE = IntensityScale(background=(0.0, 0.0, 0.0), span=(100.0, 100.0, 100.0))
 
 
 class Brightness(nn.Module):
-    """Logit of tumor: gain x mean of the image."""
+    """Calls bright slices tumor; a negative weight makes it wrong throughout."""
 
-    def __init__(self, gain: float) -> None:
+    def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
-        self.gain = nn.Parameter(torch.tensor(gain))
+        self.weight = nn.Parameter(torch.tensor(weight))
 
     def forward(self, x: Tensor, timesteps: Tensor) -> Tensor:
-        mean = x.mean(dim=(1, 2, 3))
-        return torch.stack([torch.zeros_like(mean), self.gain * mean], dim=1)
-
-
-def leveled(*slices: tuple[int, float]) -> list[LeveledSlice]:
-    """Slices of one patient from (class, level): tumor is bright, everything else dark."""
-    labels = np.array([label for label, _ in slices])
-    image = np.where(labels[:, None, None, None] == 1, BRIGHT, DARK) * np.ones((1, 3, 16, 16))
-    mask = np.zeros((len(slices), 16, 16), bool)
-    mask[labels == 1, 4:8, 4:8] = True
-    numbers = tuple(range(1, len(slices) + 1))
-    volume = Volume("P_A_1", "A", numbers, image.astype(np.uint8), mask)
-    scale = IntensityScale((0.0,) * 3, (200.0,) * 3)
-    return [LeveledSlice(SliceRef(volume, scale, index), level) for index, (_, level) in enumerate(slices)]
+        self.timesteps = timesteps
+        score = 50 * self.weight * x.mean((1, 2, 3))
+        return torch.stack([-score, score], dim=1)
 
 
 class Data:
-    """Stands in for TrainingData."""
+    """Ten slices, tumor in every second one; those are brighter, and higher up by `lift`."""
 
-    def __init__(self, training: list[LeveledSlice], validation: list[LeveledSlice]) -> None:
-        self.by_split = {TRAIN: training, VALIDATION: validation}
+    def __init__(self, lift: float = 0.0, contrast: int = 60, size: int = 32) -> None:
+        self.items = []
+        for number in range(10):
+            tumor = number % 2 == 1
+            image = np.full((1, 3, size, size), 20 + contrast * tumor + number, np.uint8)
+            volume = Volume(str(number), "", (1,), image, np.full((1, size, size), tumor))
+            self.items.append(LeveledSlice(SliceRef(volume, SCALE, 0), 0.42 + lift * tumor))
 
     def leveled_slices(self, split: str) -> list[LeveledSlice]:
-        return self.by_split[split]
+        return self.items
 
     def matched_slices(self, split: str, *, repeat: bool) -> list[SliceRef]:
-        found = self.by_split[split]
-        labels, levels = [int(item.ref.label) for item in found], [item.level for item in found]
-        return match_levels([item.ref for item in found], labels, levels, repeat=repeat)
+        assert not repeat
+        return [item.ref for item in self.items]
 
     def volumes(self, split: str) -> list[Volume]:
-        return list({id(item.ref.volume): item.ref.volume for item in self.by_split[split]}.values())
+        return [item.ref.volume for item in self.items]
 
 
-@pytest.fixture
-def data() -> Data:
-    """A third of the training slices at the middle level have tumor, none at the low level."""
-    training = leveled((0, LOW), (0, LOW), (0, MIDDLE), (0, MIDDLE), (1, MIDDLE))
-    validation = leveled(*[(0, LOW)] * 6, *[(0, MIDDLE)] * 2, *[(1, MIDDLE)] * 4)
-    return Data(training, validation)
+def measure(network: nn.Module, data: Data, *steps: int) -> dict:
+    return measure_auc_by_step(network, data, SCHEDULE, steps=steps, inferer=INFERER)
 
 
-@pytest.mark.parametrize(("gain", "expected"), [(5.0, 1.0), (-5.0, 0.0), (0.0, 0.5)])
-def test_auc_without_noise_is_that_of_what_the_network_sees(data: Data, gain: float, expected: float) -> None:
-    result = measure_auc_by_step(Brightness(gain), data, SCHEDULE, steps=[0], inferer=INFERER)
-    assert result["auc"] == {"0": expected}
+@pytest.mark.parametrize(("weight", "auc"), [(1.0, 1.0), (-1.0, 0.0), (0.0, 0.5)])
+def test_a_perfect_an_inverted_and_a_blind_classifier_have_their_auc(weight: float, auc: float) -> None:
+    assert measure(Brightness(weight), Data(), 0, 100)["auc"] == {"0": auc, "100": auc}
 
 
 def test_noise_hides_the_tumor() -> None:
-    many = leveled(*[(0, MIDDLE), (1, MIDDLE)] * 60)
-    result = measure_auc_by_step(
-        Brightness(1.0), Data(many, many), SCHEDULE, steps=[0, 300, 1000], inferer=INFERER
+    auc = measure(Brightness(), Data(), 0, 1000)["auc"]
+    assert auc["0"] == 1 > auc["1000"]
+
+
+@pytest.mark.parametrize(("lift", "auc"), [(0.2, 1.0), (0.0, 0.5)])
+def test_the_baseline_knows_the_level_alone(lift: float, auc: float) -> None:
+    result = measure(Brightness(0.0), Data(lift), 1)
+    assert result["level_only_auc"] == {"all slices": auc, "level-matched slices": auc}
+    assert result["slices"] == {"all": 10, "level-matched": 10}
+    assert result["patients"] == 10
+
+
+def test_scores_are_probabilities_in_the_order_of_the_slices() -> None:
+    slices, network = Data().matched_slices("validation", repeat=False), Brightness(0.02)
+    scores = tumor_scores(network, slices, SCHEDULE, 0, INFERER)
+    assert scores.dtype == np.float64
+    assert ((scores > 0) & (scores < 1)).all()
+    assert list(np.argsort(scores)) == [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
+    assert tumor_scores(network, [], SCHEDULE, 0, INFERER).shape == (0,)
+
+
+@pytest.mark.parametrize(("step", "timestep"), [(0, 0), (1, 0), (300, 299)])
+def test_the_network_is_told_the_step(step: int, timestep: int) -> None:
+    network = Brightness()
+    tumor_scores(network, Data().matched_slices("validation", repeat=False), SCHEDULE, step, INFERER)
+    assert set(network.timesteps.tolist()) == {timestep}
+
+
+def test_one_class_alone_has_no_auc() -> None:
+    data = Data()
+    data.items = data.items[::2]
+    assert math.isnan(measure(Brightness(), data, 1)["auc"]["1"])
+
+
+def test_score_and_label_are_columns_for_the_metric() -> None:
+    score, label = score_and_label(
+        {"pred": torch.tensor([[0.0, 0.0], [0.0, 9.0]]), "label": torch.tensor([0, 1])}
     )
-    assert list(result["auc"]) == ["0", "300", "1000"]
-    assert result["auc"]["0"] == result["auc"]["300"] == 1.0
-    assert result["auc"]["1000"] == pytest.approx(0.5, abs=0.2)  # 60 x 60 pairs: standard deviation 0.05
+    assert score.shape == label.shape == (2, 1)
+    torch.testing.assert_close(score[:, 0], torch.tensor([0.5, 1 / (1 + math.exp(-9))]))
 
 
-def test_the_baseline_by_level_is_worked_out_by_hand(data: Data) -> None:
-    result = measure_auc_by_step(Brightness(1.0), data, SCHEDULE, steps=[0], inferer=INFERER)
-    # Scores are 0 at the low and 1/3 at the middle level: 6 of 8 healthy slices lie below every tumor slice,
-    # 2 tie with them. At the middle level alone all tie.
-    assert result["level_only_auc"] == {
-        "all slices": pytest.approx((6 + 2 / 2) / 8),
-        "level-matched slices": pytest.approx(0.5),
-    }
-    assert result["slices"] == {"all": 12, "level-matched": 4}
-    assert result["patients"] == 1
+def report(folder: Path) -> AucReport:
+    return AucReport(folder, Brightness(0.0), Data(), SCHEDULE, steps=(0,), inferer=INFERER)
 
 
-def test_auc_is_measured_again_with_the_same_noise(data: Data) -> None:
-    first, again = (
-        measure_auc_by_step(Brightness(0.1), data, SCHEDULE, steps=[900], inferer=INFERER) for _ in range(2)
-    )
-    assert first == again
-
-
-def test_scores_are_probabilities_of_tumor_one_a_slice() -> None:
-    slices = [item.ref for item in leveled(*[(0, LOW)] * 9, (1, LOW))]
-    scores = tumor_scores(Brightness(2.0), slices, SCHEDULE, 0, INFERER)
-    # In the networks' range a dark slice is 0 and a bright one 1.
-    np.testing.assert_allclose(scores, [0.5] * 9 + [1 / (1 + np.exp(-2.0))], atol=1e-6)
-    assert tumor_scores(Brightness(2.0), [], SCHEDULE, 0, INFERER).shape == (0,)
-
-
-def test_an_engine_s_output_gives_score_and_label_in_columns() -> None:
-    output = {"pred": torch.tensor([[0.0, 0.0], [0.0, 2.0]]), "label": torch.tensor([0, 1])}
-    score, label = score_and_label(output)
-    torch.testing.assert_close(score, torch.tensor([[0.5], [torch.tensor(2.0).sigmoid()]]))
-    assert label.tolist() == [[0], [1]]
-
-
-def write(folder: Path, name: str, gain: float) -> None:
-    save_checkpoint(
-        folder / name, Brightness(gain).state_dict(), preset="smoke", kind="classifier", patients=[], info={}
-    )
-
-
-def report(folder: Path, data: Data) -> AucReport:
-    return AucReport(folder, Brightness(0.0), data, SCHEDULE, steps=[0], inferer=INFERER)
-
-
-@pytest.mark.parametrize("last", [None, -5.0])
-def test_the_report_is_of_the_best_checkpoint(data: Data, tmp_path: Path, last: float | None) -> None:
-    write(tmp_path, "model_best.pt", 5.0)
-    if last is not None:
-        write(tmp_path, "model_last.pt", last)
-    result = report(tmp_path, data).run()
-    assert result["auc"] == {"0": 1.0}
+@pytest.mark.parametrize(
+    ("weights", "used", "auc"),
+    [
+        ({"best": 1.0, "last": -1.0}, "model_best.pt", 1.0),
+        ({"last": -1.0}, "model_last.pt", 0.0),
+    ],
+)
+def test_the_best_checkpoint_is_judged_and_the_last_where_there_is_no_best(
+    tmp_path: Path, weights: dict[str, float], used: str, auc: float
+) -> None:
+    story = {"preset": "smoke", "kind": "gate", "patients": (), "info": {}}
+    for name, weight in weights.items():
+        save_checkpoint(tmp_path / f"model_{name}.pt", Brightness(weight).state_dict(), **story)
+    result = report(tmp_path).run()
     written = json.loads((tmp_path / "auc_by_step.json").read_text())
-    assert written == {"checkpoint": "model_best.pt", **result}
+    assert written == {"checkpoint": used, **result}
+    assert written["auc"] == {"0": auc}
 
 
-def test_without_a_best_checkpoint_the_report_is_of_the_last(data: Data, tmp_path: Path) -> None:
-    write(tmp_path, "model_last.pt", -5.0)
-    assert report(tmp_path, data).run()["auc"] == {"0": 0.0}
-    assert json.loads((tmp_path / "auc_by_step.json").read_text())["checkpoint"] == "model_last.pt"
-
-
-def test_without_a_checkpoint_there_is_no_report(data: Data, tmp_path: Path) -> None:
+def test_without_a_checkpoint_there_is_no_report(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such checkpoint"):
-        report(tmp_path, data).run()
-    assert list(tmp_path.iterdir()) == []
+        report(tmp_path).run()
+    assert not list(tmp_path.iterdir())

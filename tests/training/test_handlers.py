@@ -44,7 +44,7 @@ class RandomTriplets(Dataset):
         return {"image": image, "context": context, "label": torch.tensor(self.labels[index])}
 
 
-IDENTITY = {"preset": "smoke", "seed": 0, "patients": ["TCGA_HT_7692", "TCGA_CS_4941"]}
+IDENTITY = {"preset": "smoke", "split_seed": 0, "patients": ["TCGA_HT_7692", "TCGA_CS_4941"]}
 
 
 class Run:
@@ -141,7 +141,7 @@ def test_a_damaged_state_is_refused_by_name(tmp_path: Path) -> None:
     ("other", "problem"),
     [
         ({"preset": "paper"}, "belongs to a run with preset: 'smoke'"),
-        ({"seed": 1}, "belongs to a run with seed: 0"),
+        ({"split_seed": 1}, "belongs to a run with split_seed: 0"),
         ({"patients": ["TCGA_HT_7692"]}, "belongs to a run with patients: other ones"),
         ({"crop": 64}, "belongs to a run with crop: None"),
     ],

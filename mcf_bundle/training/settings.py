@@ -1,0 +1,48 @@
+"""Checks of a training run's settings, before anything is read or written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcf_bundle.arguments import as_path, check_count, check_seed
+from mcf_bundle.errors import ArgumentError
+
+
+def check_training_settings(
+    *,
+    ckpt_dir: Any,
+    seed: Any,
+    learning_rate: Any,
+    counts: dict[str, Any],
+    crop: Any = None,
+    size_divisor: int = 1,
+) -> None:
+    """Refuse settings that would only fail after a while, or pass in silence.
+
+    Args:
+        ckpt_dir: where checkpoints go.
+        seed: seed of the run.
+        learning_rate: positive.
+        counts: settings that are whole numbers of 1 or more, by name; None stands for a default.
+        crop: side of the training crops, pixels, or None.
+        size_divisor: what the network's input sides must be multiples of.
+
+    Raises:
+        ArgumentError: names the setting.
+    """
+    folder = as_path(ckpt_dir, "ckpt_dir")
+    if folder.exists() and not folder.is_dir():
+        raise ArgumentError("ckpt_dir", f"{folder} is a file", "give a folder")
+    check_seed("seed", seed)
+    for name, value in counts.items():
+        if value is not None:
+            check_count(name, value)
+    if isinstance(learning_rate, bool) or not isinstance(learning_rate, int | float) or learning_rate <= 0:
+        raise ArgumentError(
+            "learning_rate", f"expected a positive number, got {learning_rate!r}", "correct it"
+        )
+    if crop is not None:
+        check_count("crop", crop)
+        if crop % size_divisor:
+            problem = f"{crop} is no multiple of {size_divisor}, which this network needs"
+            raise ArgumentError("crop", problem, f"choose a multiple of {size_divisor}")

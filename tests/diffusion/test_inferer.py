@@ -1,0 +1,189 @@
+"""The fusion sampler as an inferer: which settings it takes and tells of, and the precision it runs in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from typing import Any
+
+import pytest
+import torch
+from monai.inferers import Inferer
+from torch import Tensor, nn
+
+from mcf_bundle.diffusion.inferer import PRECISIONS, FusionInferer, autocast_call, get_precision
+from mcf_bundle.diffusion.sampler import FusionBatch, SamplerSettings, sample_fusion
+from mcf_bundle.diffusion.schedule import cosine_schedule
+from mcf_bundle.errors import ArgumentError
+from mcf_bundle.networks.presets import make_classifier, make_denoiser
+
+SCHEDULE = cosine_schedule()
+
+
+def randomized(network: nn.Module) -> nn.Module:
+    """Give every parameter a random value: a fresh U-Net of MONAI's predicts exactly 0."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def denoiser() -> nn.Module:
+    return randomized(make_denoiser("smoke"))
+
+
+@pytest.fixture(scope="module")
+def classifier() -> nn.Module:
+    return randomized(make_classifier("smoke"))
+
+
+@pytest.fixture(scope="module")
+def batch() -> FusionBatch:
+    generator = torch.Generator().manual_seed(1)
+    host, context = (torch.rand(9, 2, 32, 32, generator=generator) * 2 - 1).transpose(0, 1).split((3, 6), 1)
+    contribution, editable = torch.zeros_like(host), torch.zeros(2, 1, 32, 32, dtype=torch.bool)
+    contribution[..., 12:20, 12:20], editable[..., 8:24, 8:24] = 0.5, True
+    return FusionBatch(host, contribution, context, editable, (7, 8))
+
+
+class Recorder(nn.Module):
+    """A convolution that keeps what it was called with, and what type it computed in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor, timesteps: Tensor) -> Tensor:
+        self.x, self.timesteps, self.output = x, timesteps, self.layer(x)
+        return self.output
+
+
+# --- Settings --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"start_step": 0}, r"start_step: 0 is outside \[1, 1000\]"),
+        ({"start_step": 1001}, r"start_step: 1001 is outside \[1, 1000\]"),
+        ({"steps": 0}, r"steps: 0 is outside \[1, start_step = 300\]"),
+        ({"steps": 301}, r"steps: 301 is outside \[1, start_step = 300\]"),
+        ({"fusion": "fusion3"}, "fusion: 'fusion3' does not exist; choose one of .*fusion2"),
+        ({"precision": "half"}, "precision: 'half' does not exist; choose one of float32"),
+        ({"guidance_scale": -1.0}, "guidance_scale: expected 0 or more, got -1.0"),
+        ({"guidance_scale": 1.0}, "guidance_scale: guidance needs a classifier; give classifier_ckpt, or 0"),
+        ({"eta": 1.5}, "eta: expected 0 to 1, got 1.5"),
+        ({"eta": -0.5}, "eta: expected 0 to 1, got -0.5"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused_by_name(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^{message}"):
+        FusionInferer(SCHEDULE, **{"start_step": 300, "steps": 10, **settings})
+
+
+@pytest.mark.parametrize("settings", [{"start_step": 1, "steps": 1}, {"start_step": 1000, "steps": 1000}])
+def test_the_ends_of_the_ranges_are_allowed(settings: dict[str, int], classifier: nn.Module) -> None:
+    for eta, scale in ((0.0, 0.0), (1.0, 100.0)):
+        FusionInferer(SCHEDULE, **settings, eta=eta, guidance_scale=scale, classifier=classifier)
+
+
+def test_the_description_has_every_setting_as_a_plain_value(classifier: nn.Module) -> None:
+    given = {
+        "start_step": 250,
+        "steps": 5,
+        "fusion": "fusion1",
+        "guidance_scale": 2.0,
+        "eta": 0.5,
+        "keep_outside": False,
+        "precision": "bfloat16",
+    }
+    described = FusionInferer(SCHEDULE, **given, classifier=classifier).describe()
+    assert described == {**given, "label": 1}
+    assert described.keys() == {field.name for field in fields(SamplerSettings)} | {"precision"}
+    assert json.loads(json.dumps(described)) == described
+
+
+# --- Sampling --------------------------------------------------------------------------------------
+
+
+def test_it_is_the_sampler_with_its_settings(
+    batch: FusionBatch, denoiser: nn.Module, classifier: nn.Module
+) -> None:
+    settings = SamplerSettings(300, 4, guidance_scale=2.0, eta=0.5, keep_outside=False)
+    arguments = {key: value for key, value in asdict(settings).items() if key != "label"}
+    inferer = FusionInferer(SCHEDULE, classifier=classifier, **arguments)
+    assert isinstance(inferer, Inferer)
+    expected = sample_fusion(batch, denoiser, classifier, SCHEDULE, settings)
+    torch.testing.assert_close(inferer(batch, denoiser), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("guidance_scale", [0.0, 1.0])
+def test_bfloat16_stays_close_to_float32_and_gives_float32(
+    batch: FusionBatch, denoiser: nn.Module, classifier: nn.Module, guidance_scale: float
+) -> None:
+    full, half = (
+        FusionInferer(
+            SCHEDULE,
+            start_step=300,
+            steps=4,
+            guidance_scale=guidance_scale,
+            classifier=classifier,
+            precision=precision,
+        )(batch, denoiser)
+        for precision in ("float32", "bfloat16")
+    )
+    assert full.dtype == half.dtype == torch.float32
+    assert 0 < (full - half).abs().max() < 0.05
+    outside = ~batch.editable.expand_as(full)
+    assert torch.equal(full[outside], batch.host[outside])
+    assert torch.equal(half[outside], batch.host[outside])
+
+
+def test_the_classifier_takes_no_part_without_guidance(
+    batch: FusionBatch, denoiser: nn.Module, classifier: nn.Module
+) -> None:
+    with_it, without = (
+        FusionInferer(SCHEDULE, start_step=300, steps=2, classifier=network)(batch, denoiser)
+        for network in (classifier, None)
+    )
+    assert torch.equal(with_it, without)
+
+
+# --- Autocast around a call ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("precision", "dtype"), list(PRECISIONS.items()))
+def test_a_call_computes_in_its_precision_and_gives_float32(
+    precision: str, dtype: torch.dtype | None
+) -> None:
+    network, x = Recorder(), torch.randn(2, 3, 8, 8)
+    output = autocast_call(network, precision)(x, torch.tensor([4, 9]))
+    assert get_precision(precision) is dtype
+    assert network.output.dtype == (dtype or torch.float32)
+    assert output.dtype == network.x.dtype == torch.float32
+    assert network.timesteps.tolist() == [4, 9]
+
+
+def test_autocast_ends_with_the_call() -> None:
+    autocast_call(Recorder(), "bfloat16")(torch.randn(1, 3, 4, 4), torch.tensor([0]))
+    assert not torch.is_autocast_enabled("cpu")
+    assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_channels_last_is_for_images_and_changes_no_value() -> None:
+    network, x = Recorder(), torch.randn(2, 3, 8, 8)
+    plain = autocast_call(network, "float32")(x, torch.tensor([0, 0]))
+    assert not network.x.is_contiguous(memory_format=torch.channels_last)
+    reordered = autocast_call(network, "float32", channels_last=True)(x, torch.tensor([0, 0]))
+    assert network.x.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(plain, reordered)
+    volume = nn.Conv3d(3, 3, 1)
+    call = autocast_call(lambda x, timesteps: volume(x), "float32", channels_last=True)
+    assert call(torch.randn(1, 3, 4, 4, 4), torch.tensor([0])).shape == (1, 3, 4, 4, 4)
+
+
+def test_an_unknown_precision_is_refused_before_the_call() -> None:
+    with pytest.raises(ArgumentError, match="precision: 'double' does not exist"):
+        autocast_call(Recorder(), "double")
