@@ -223,6 +223,21 @@ def test_two_epochs_at_once_and_one_after_the_other_end_in_the_same_bytes(
     assert [event.step for event in events(tmp_path / "twice").Scalars("train_loss")] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("configs", [DENOISER, CLASSIFIER], ids=["denoiser", "classifier"])
+def test_the_first_weights_are_a_function_of_the_seed(
+    train: Train, tmp_path: Path, configs: tuple[str, ...]
+) -> None:
+    """Whatever `initialize` makes, it makes after seeding; the learning rate is too small to move a weight."""
+    networks = []
+    for number, seed in enumerate((0, 0, 1)):
+        torch.manual_seed(1000 + number)
+        folder = tmp_path / str(number)
+        train(configs, seed=seed, ckpt_dir=str(folder), learning_rate=1e-30, auc_steps=[1])
+        networks.append(state(folder)["network"])
+    assert not differences(networks[0], networks[1])
+    assert differences(networks[0], networks[2])
+
+
 def test_a_finished_run_that_is_started_again_changes_nothing(train: Train, tmp_path: Path) -> None:
     train()
     before = state(tmp_path / "run")

@@ -91,17 +91,24 @@ def test_two_users_have_different_keys(config_home: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("content", [b"", b"short"])
 def test_a_key_that_can_be_guessed_is_refused(config_home: Path, content: bytes) -> None:
-    make_naming("pseudonymous", PUBLIC)
+    make_naming("pseudonymous", PUBLIC)[1](PUBLIC[0])
     (file,) = (path for path in config_home.rglob("*") if path.is_file())
     file.write_bytes(content)
     with pytest.raises(DataError, match=f"too short.*{KEY_VARIABLE}"):
-        make_naming("pseudonymous", PUBLIC)
+        make_naming("pseudonymous", PUBLIC)[1](PUBLIC[0])
 
 
 def test_a_key_that_cannot_be_kept_is_an_error_with_a_way_out(config_home: Path) -> None:
     config_home.write_text("a file where the folder should be")
     with pytest.raises(DataError, match=f"cannot be kept there.*set {KEY_VARIABLE}"):
-        make_naming("pseudonymous", PUBLIC)
+        make_naming("pseudonymous", PUBLIC)[1](PUBLIC[0])
+
+
+def test_a_key_is_drawn_when_the_first_name_is_asked_for(config_home: Path) -> None:
+    _, naming = make_naming("pseudonymous", PUBLIC)
+    assert not config_home.exists()
+    naming(PUBLIC[0])
+    assert config_home.exists()
 
 
 @pytest.mark.parametrize("kind", ["", "none", "Full", None])

@@ -225,6 +225,21 @@ def test_a_file_in_the_place_of_the_output_folder_is_named(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_key_that_cannot_be_kept_is_found_before_an_earlier_run_is_replaced(
+    planned: GenerationWorkflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with gate(OPEN_GATE):
+        sharing(planned, out, num_images=1).run()
+    before = tree(out)
+    (tmp_path / "config").write_text("a file where the folder should be")
+    monkeypatch.delenv(KEY_VARIABLE)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    with gate(OPEN_GATE), pytest.raises(DataError, match="key of the pseudonyms cannot be kept"):
+        sharing(planned, out, num_images=1, provenance="pseudonymous", overwrite=True).run()
+    assert tree(out) == before
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_with_foreign_files_is_left_alone(
     phantom_cohort: Path, tmp_path: Path, overwrite: bool
