@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import fire
 import pytest
 
-from mcf_bundle.arguments import as_path
+from mcf_bundle.arguments import as_path, check_count, check_seed
 from mcf_bundle.errors import ArgumentError
 
 
@@ -69,3 +70,12 @@ def _through_fire(arguments: list[str]) -> object:
     taken: list[object] = []
     fire.Fire(lambda output_dir: taken.append(output_dir), command=arguments)
     return taken[0]
+
+
+@pytest.mark.parametrize(("check", "smallest"), [(check_count, 1), (check_seed, 0)])
+def test_whole_numbers_from_the_smallest_on_pass(check: Callable[[str, object], None], smallest: int) -> None:
+    for value in (smallest, smallest + 1, 2**40):
+        check("seed", value)
+    for value in (smallest - 1, 1.0, 1.5, "1", None, True, (1,)):
+        with pytest.raises(ArgumentError, match=r"^seed: .*got"):
+            check("seed", value)

@@ -77,7 +77,7 @@ class Outcome:
     Attributes:
         written: number of images kept.
         rejected: by row, the results of the candidates that the gate rejected, in order.
-        missing: rows whose candidates were all rejected.
+        missing: rows without an image: all their candidates were rejected, or the run was stopped.
     """
 
     written: int = 0
@@ -93,7 +93,10 @@ class Outcome:
 
 
 def run_plan(
-    plan: Plan, machinery: Machinery, keep: Callable[[Generated, Sequence[GateResult]], None]
+    plan: Plan,
+    machinery: Machinery,
+    keep: Callable[[Generated, Sequence[GateResult]], None],
+    outcome: Outcome | None = None,
 ) -> Outcome:
     """Make every row of a plan.
 
@@ -106,33 +109,32 @@ def run_plan(
         machinery: the parts.
         keep: called with each image that passes and the results of the row's earlier candidates, in the order
             made.
+        outcome: filled as the run goes on; give one to have it when the run is stopped.
 
     Raises:
         GateError: if more than 60 % of the images are rejected.
     """
-    outcome, tried = Outcome(), 0
+    outcome = Outcome() if outcome is None else outcome
+    outcome.missing = [row.row for row in plan.rows]
     pending = [(row, 0) for row in plan.rows]
     with tqdm(total=len(plan.rows), desc="images", unit="image") as progress:
         while pending:
             rejected = []
             for made in _generate(pending, machinery):
                 row = made.materials.row
-                tried += 1
-                earlier = outcome.rejected.setdefault(row.row, [])
+                earlier = outcome.rejected.get(row.row, [])
                 if made.gate.passed:
                     keep(made, tuple(earlier))
                     outcome.written += 1
+                    outcome.missing.remove(row.row)
                     progress.update()
                     continue
-                earlier.append(made.gate)
-                _check_rejections(outcome, tried)
-                if len(earlier) < len(row.candidates):
-                    rejected.append((row, len(earlier)))
-                else:
-                    outcome.missing.append(row.row)
+                outcome.rejected[row.row] = [*earlier, made.gate]
+                _check_rejections(outcome)
+                if len(earlier) + 1 < len(row.candidates):
+                    rejected.append((row, len(earlier) + 1))
             pending = rejected
-    outcome.rejected = {row: results for row, results in sorted(outcome.rejected.items()) if results}
-    outcome.missing.sort()
+    outcome.rejected = dict(sorted(outcome.rejected.items()))
     return outcome
 
 
@@ -191,8 +193,9 @@ def _judge(
     return GateResult(figures, machinery.limits.broken(figures))
 
 
-def _check_rejections(outcome: Outcome, tried: int) -> None:
+def _check_rejections(outcome: Outcome) -> None:
     rejected = sum(map(len, outcome.rejected.values()))
+    tried = outcome.written + rejected
     if tried >= MIN_TRIED and rejected > MAX_REJECTED * tried:
         reasons = ", ".join(f"{reason} {count}" for reason, count in outcome.reasons.most_common())
         raise GateError(

@@ -116,7 +116,7 @@ class RunOutput:
         write_report(self.output_dir / REPORT_FILE, report_content(self.plan, outcome, facts, tiles))
         run = {**self._run_facts(), "settings": dict(facts.settings), "written": outcome.written}
         run["rows not written"] = [
-            {"row": row, "reasons": [list(item.reasons) for item in outcome.rejected[row]]}
+            {"row": row, "reasons": [list(item.reasons) for item in outcome.rejected.get(row, [])]}
             for row in outcome.missing
         ]
         write_atomically(self.output_dir / RUN_FILE, (json.dumps(run, indent=1) + "\n").encode())

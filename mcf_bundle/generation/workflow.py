@@ -17,7 +17,7 @@ from mcf_bundle.data.datalist import Datalist, read_datalist, split_digest
 from mcf_bundle.data.lgg import Cohort, read_cohort
 from mcf_bundle.data.pool import DonorRules, HostRules
 from mcf_bundle.diffusion.inferer import FusionInferer
-from mcf_bundle.errors import ArgumentError, IncompleteError, PlanError
+from mcf_bundle.errors import ArgumentError, GateError, IncompleteError, PlanError
 from mcf_bundle.generation.composite import Blend
 from mcf_bundle.generation.gate import GateLimits
 from mcf_bundle.generation.gate_fit import TumorProbability, fit_gate
@@ -171,7 +171,13 @@ class GenerationWorkflow:
             self.datalist,
             Provenance(*self.naming, self.networks.hashes()),
         )
-        outcome = run_plan(plan, machinery, output.keep)
+        outcome = Outcome()
+        try:
+            run_plan(plan, machinery, output.keep, outcome)
+        except GateError:
+            # A run that is stopped still says what it made and what was rejected.
+            output.finish(outcome, self._facts(machinery.limits))
+            raise
         output.finish(outcome, self._facts(machinery.limits))
         logger.info("%d of %d images in %s", outcome.written, len(plan.rows), self.output_dir)
         if outcome.missing:

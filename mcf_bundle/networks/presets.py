@@ -61,7 +61,7 @@ CLASSIFIER_PRESETS: dict[str, dict[str, Any]] = {
         "stem": 1,
         "channels": (32, 32, 64, 64, 128, 128),
         "num_res_blocks": (4, 4, 4, 4, 4, 4),
-        "attention_levels": (False, False, False, False, True, False),
+        "attention_levels": (False, False, False, False, True, True),
         "num_head_channels": 32,
         "norm_num_groups": 32,
     },

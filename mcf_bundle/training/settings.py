@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcf_bundle.arguments import as_path, check_count, check_seed
+from mcf_bundle.arguments import as_path, check_count
 from mcf_bundle.errors import ArgumentError
 
 
 def check_training_settings(
     *,
     ckpt_dir: Any,
-    seed: Any,
     learning_rate: Any,
     counts: dict[str, Any],
+    kind: str = "denoiser",
+    max_step: Any = None,
     crop: Any = None,
     size_divisor: int = 1,
 ) -> None:
@@ -21,9 +22,10 @@ def check_training_settings(
 
     Args:
         ckpt_dir: where checkpoints go.
-        seed: seed of the run.
         learning_rate: positive.
         counts: settings that are whole numbers of 1 or more, by name; None stands for a default.
+        kind: what is trained, see `Checkpoint`.
+        max_step: largest noise step; the gate judges images without noise, so its is 0.
         crop: side of the training crops, pixels, or None.
         size_divisor: what the network's input sides must be multiples of.
 
@@ -33,7 +35,6 @@ def check_training_settings(
     folder = as_path(ckpt_dir, "ckpt_dir")
     if folder.exists() and not folder.is_dir():
         raise ArgumentError("ckpt_dir", f"{folder} is a file", "give a folder")
-    check_seed("seed", seed)
     for name, value in counts.items():
         if value is not None:
             check_count(name, value)
@@ -41,6 +42,9 @@ def check_training_settings(
         raise ArgumentError(
             "learning_rate", f"expected a positive number, got {learning_rate!r}", "correct it"
         )
+    if kind == "gate" and max_step != 0:
+        remedy = "list train_gate.json after other overlays"
+        raise ArgumentError("max_step", f"the gate is trained without noise, got {max_step!r}", remedy)
     if crop is not None:
         check_count("crop", crop)
         if crop % size_divisor:

@@ -22,8 +22,13 @@ CONFIG_FOLDERS = sorted(ROOT.glob("bundles/*/configs"))
 METADATA = sorted(ROOT.glob("bundles/*/configs/metadata.json"))
 CONFIGS = [path for path in FILES if path not in METADATA]
 
-OVERLAYS = {"configs/presets": ("train.json", "train_classifier.json")}
-"""Bundle configs that the overlays of a folder are listed after."""
+OVERLAYS = {
+    "presets/smoke.json": ("train.json", "train_classifier.json"),
+    "presets/fast.json": ("train.json", "train_classifier.json"),
+    "presets/paper.json": ("train.json",),
+    "presets/paper_classifier.json": ("train_classifier.json",),
+}
+"""Bundle configs that an overlay is listed after."""
 
 BUNDLE_OVERLAYS = {"train_gate.json": "train_classifier.json"}
 """Configs inside a bundle that are listed after another one."""
@@ -46,7 +51,7 @@ def is_overlay(path: Path) -> bool:
 def bases_of(overlay: Path) -> list[Path]:
     if overlay.name in BUNDLE_OVERLAYS:
         return [overlay.with_name(BUNDLE_OVERLAYS[overlay.name])]
-    names = OVERLAYS.get(name_of(overlay.parent), ())
+    names = OVERLAYS.get(overlay.relative_to(ROOT / "configs").as_posix(), ())
     return [folder / name for folder in CONFIG_FOLDERS for name in names if (folder / name).exists()]
 
 
@@ -54,6 +59,10 @@ def runs() -> list[Any]:
     """Every list of files that `python -m monai.bundle run --config_file` may be given."""
     alone = [[path] for path in CONFIGS if not is_overlay(path)]
     overlaid = [[base, path] for path in CONFIGS if is_overlay(path) for base in bases_of(path)]
+    last = [path for path in CONFIGS if path.name in BUNDLE_OVERLAYS]
+    overlaid += [
+        [*run, path] for path in last for run in overlaid if bases_of(path) == run[:1] and path not in run
+    ]
     return [pytest.param(run, id="+".join(map(name_of, run))) for run in (*alone, *overlaid)]
 
 
@@ -122,7 +131,7 @@ def test_a_config_with_its_overlay_obeys_the_rules(run: list[Path], rule: Callab
 
 @pytest.mark.parametrize("overlay", [path for path in CONFIGS if is_overlay(path)], ids=name_of)
 def test_an_overlay_s_keys_exist_in_every_config_that_it_is_for(overlay: Path) -> None:
-    assert bases_of(overlay), "list the overlay's folder in OVERLAYS"
+    assert bases_of(overlay), "name the overlay in OVERLAYS"
     for base in bases_of(overlay):
         assert not rules.unknown_overlay_keys(read(overlay), read(base)), base
 

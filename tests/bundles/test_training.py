@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mcf_bundle.commandline import describe
 from mcf_bundle.data import training_data
+from mcf_bundle.data.generated_case import GENERATED_SLICE
 from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.errors import ArgumentError, CheckpointError, DataError, McfError
 from mcf_bundle.generation.writer import case_name, write_case
@@ -227,7 +228,7 @@ def test_two_epochs_at_once_and_one_after_the_other_end_in_the_same_bytes(
 def test_the_first_weights_are_a_function_of_the_seed(
     train: Train, tmp_path: Path, configs: tuple[str, ...]
 ) -> None:
-    """Whatever `initialize` makes, it makes after seeding; the learning rate is too small to move a weight."""
+    """What `initialize` makes, it makes after seeding; the learning rate is too small to move a weight."""
     networks = []
     for number, seed in enumerate((0, 0, 1)):
         torch.manual_seed(1000 + number)
@@ -354,12 +355,40 @@ def test_crops_train_the_same_network(train: Train, tmp_path: Path) -> None:
         ({"precision": "half"}, "precision: 'half' does not exist"),
         ({"crop": 128}, "crop: 128 is larger than a slice's side, 64"),
         ({"max_step": 2000}, "max_step: expected 0 <= min_step <= max_step <= 1000, got 1 and 2000"),
+        ({"crop": 30}, "crop: 30 is no multiple of 4"),
+        ({"tumor_share": 2}, "tumor_share: "),
+        ({"ema_decay": 2.0}, "ema_decay: expected a number in [0, 1), got 2.0"),
+        ({"grid_step": 0}, "grid_step: 0 is outside [1, 1000]"),
         ({"dataset_dir": "no/such/folder"}, "no/such/folder: no such folder"),
+        ({"ckpt_dir": __file__}, "ckpt_dir: "),
+        ({"ckpt_dir": None}, "--ckpt_dir: a path is expected"),
+        ({"split_seed": -1}, "split_seed: "),
+        ({"seed": None}, "seed: "),
+        ({"learning_rate": 0}, "learning_rate: expected a positive number, got 0"),
+        ({"batch_size": 0}, "batch_size: "),
+        ({"max_epochs": 0}, "max_epochs: "),
+        ({"epoch_length": -1}, "epoch_length: "),
+        ({"val_interval": 0}, "val_interval: "),
     ],
-    ids=lambda item: next(iter(item)) if isinstance(item, dict) else None,
+    ids=lambda item: "-".join(map(str, item.items())) if isinstance(item, dict) else "",
 )
-def test_a_wrong_setting_is_refused_by_name(train: Train, overrides: dict[str, Any], message: str) -> None:
+def test_a_wrong_setting_is_refused_by_name_before_anything_is_written(
+    train: Train, tmp_path: Path, overrides: dict[str, Any], message: str
+) -> None:
     assert str(error_of(train, **overrides)).startswith(message)
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_a_folder_named_by_a_number_is_a_folder(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line reads `--ckpt_dir 2024` as a number, and Python programs give paths."""
+    monkeypatch.chdir(tmp_path)
+    train(ckpt_dir=2024)
+    train(ckpt_dir=tmp_path / "path")
+    for folder in ("2024", "path"):
+        assert (tmp_path / folder / "model_last.pt").is_file()
+        assert events(tmp_path / folder).Scalars("train_loss")
 
 
 # --- Generated slices as training data -------------------------------------------------------------
@@ -381,6 +410,7 @@ def test_a_denoiser_trains_on_generated_slices(train: Train, tmp_path: Path, gen
     workflow = train(dataset_dir=str(generated))
     dataset = workflow.parser.get_parsed_content("train#dataset")
     assert set(dataset.labels) == {1}
+    assert {item.volume.slice_numbers[item.index] for item in dataset.data} == {GENERATED_SLICE}
     assert all(item.volume.patient.startswith("SYN_") for item in dataset.data)
     assert read_checkpoint(tmp_path / "run" / "model_last.pt").info["epoch"] == 1
 

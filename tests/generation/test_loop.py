@@ -187,14 +187,17 @@ def test_spares_count_as_images_that_were_tried(cases: dict[str, Case]) -> None:
         run(cases, [[2]] * 4 + [[1, 3, 5, 7]] * 4)
 
 
-def test_images_that_were_kept_before_the_stop_were_handed_on(cases: dict[str, Case]) -> None:
+def test_a_stopped_run_has_handed_on_its_images_and_says_what_is_missing(cases: dict[str, Case]) -> None:
     found = Run()
     machinery = Machinery(
         found.sample, found.judge, ODD_REJECTED, SliceGallery([]), cases, 4, 4, torch.device("cpu")
     )
     with pytest.raises(GateError):
-        run_plan(plan_of(cases, rejecting("ee" + "o" * 20)), machinery, found.keep)
+        run_plan(plan_of(cases, rejecting("ee" + "o" * 20)), machinery, found.keep, found.outcome)
     assert [row for row, *_ in found.kept] == [0, 1]
+    assert found.outcome.written == 2
+    assert found.outcome.missing == list(range(2, 22))
+    assert found.outcome.reasons == {"tumor_probability": 14}
 
 
 def test_every_image_has_all_figures_rounded_for_the_manifest(cases: dict[str, Case]) -> None:

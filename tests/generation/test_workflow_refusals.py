@@ -294,7 +294,9 @@ def test_a_gate_that_rejects_most_images_stops_the_run_which_can_be_repeated(
     with gate(CLOSED_GATE), pytest.raises(GateError, match=r"rejected 16 of 16 images \(change_outside 16\)"):
         sharing(planned, out, num_images=8).run()
     assert not list(out.glob("SYN_*"))
-    assert not (out / "manifest.jsonl").exists()
+    assert "0 of 8 images" in (out / "report.html").read_text()
+    facts = json.loads((out / "run.json").read_text())
+    assert [item["row"] for item in facts["rows not written"]] == list(range(8))
     with gate(OPEN_GATE):
         assert sharing(planned, out, num_images=8).run().written == 8
 

@@ -16,7 +16,7 @@ from mcf_bundle.data.training_data import LeveledSlice
 from mcf_bundle.data.triplet_dataset import SliceRef
 from mcf_bundle.data.volume import Volume
 from mcf_bundle.diffusion.schedule import cosine_schedule
-from mcf_bundle.errors import CheckpointError
+from mcf_bundle.errors import ArgumentError, CheckpointError
 from mcf_bundle.training.auc_by_step import AucReport, measure_auc_by_step, score_and_label, tumor_scores
 from mcf_bundle.training.checkpoint import save_checkpoint
 from mcf_bundle.training.inferer import NoisyInferer
@@ -133,6 +133,12 @@ def test_the_best_checkpoint_is_judged_and_the_last_where_there_is_no_best(
     written = json.loads((tmp_path / "auc_by_step.json").read_text())
     assert written == {"checkpoint": used, **result}
     assert written["auc"] == {"0": auc}
+
+
+@pytest.mark.parametrize("step", [-1, 1001])
+def test_a_step_outside_the_schedule_is_refused_before_the_training(tmp_path: Path, step: int) -> None:
+    with pytest.raises(ArgumentError, match=rf"auc_steps: {step} is outside \[0, 1000\]"):
+        AucReport(tmp_path, Brightness(), Data(), SCHEDULE, steps=(0, step), inferer=INFERER)
 
 
 def test_without_a_checkpoint_there_is_no_report(tmp_path: Path) -> None:

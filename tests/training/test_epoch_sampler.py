@@ -72,6 +72,12 @@ def test_a_class_without_samples_leaves_its_share_to_the_others() -> None:
     assert Counter(positions) == {0: 20, 1: 20, 2: 20, 3: 20}
 
 
+@pytest.mark.parametrize("shares", [(-1.0, 2.0), (1.5, -0.5)])
+def test_a_negative_share_is_refused(shares: tuple[float, float]) -> None:
+    with pytest.raises(ArgumentError, match="tumor_share: shares of the classes are"):
+        EpochSampler(LABELS, class_shares=shares)
+
+
 def test_no_samples_of_the_wanted_classes_are_refused() -> None:
     with pytest.raises(ArgumentError, match="no training samples of the wanted classes"):
         EpochSampler([0, 0, 0], class_shares=(0.0, 1.0))

@@ -58,7 +58,7 @@ class Run:
         self.sampler = EpochSampler(RandomTriplets.labels, num_samples=6, class_shares=(0.5, 0.5))
         self.prepare_batch = NoisePrepareBatch(cosine_schedule(), max_step=500)
         parts = {"network": self.network, "optimizer": self.optimizer, "ema": self.ema}
-        self.resume = ResumeHandler(folder / "training_state.pt", parts, IDENTITY | identity)
+        self.resume = ResumeHandler(folder, parts, IDENTITY | identity)
         self.draws: list[float] = []
 
     def train(self, epochs: int) -> Run:
@@ -219,6 +219,12 @@ def test_the_average_of_a_jump_has_a_closed_form() -> None:
         ema(Engine(lambda engine, batch: None))
         expected = 1 - 1 / math.comb(updates + 9, 9)
         assert ema.average.weight.item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, 2])
+def test_a_decay_that_is_no_share_is_refused(decay: float) -> None:
+    with pytest.raises(ArgumentError, match=r"ema_decay: expected a number in \[0, 1\)"):
+        EmaHandler(constant(0.0), decay)
 
 
 def test_the_decay_stops_rising_at_its_value() -> None:

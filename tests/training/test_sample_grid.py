@@ -15,6 +15,7 @@ from mcf_bundle.data.normalization import IntensityScale
 from mcf_bundle.data.triplet_dataset import SliceRef, TripletDataset
 from mcf_bundle.data.volume import Channel, Volume
 from mcf_bundle.diffusion.schedule import NoiseSchedule, cosine_schedule
+from mcf_bundle.errors import ArgumentError
 from mcf_bundle.training.inferer import NoisyInferer
 from mcf_bundle.training.sample_grid import SampleGridHandler
 
@@ -70,6 +71,16 @@ def test_the_first_tumor_slices_stand_above_what_an_exact_denoiser_gives_back(
     for place, position in enumerate(chosen):
         column = grid[0, :, place * SIZE : (place + 1) * SIZE]
         torch.testing.assert_close(column, torch.full_like(column, LEVELS[position]), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("step", [0, 1001])
+def test_a_step_outside_the_schedule_is_refused_before_the_training(tmp_path: Path, step: int) -> None:
+    with pytest.raises(ArgumentError, match=rf"grid_step: {step} is outside \[1, 1000\]"):
+        handler(tmp_path, (1, 1, 1, 1, 1), start_step=step)
+
+
+def test_a_small_step_takes_no_more_calls_than_it_has(tmp_path: Path) -> None:
+    assert handler(tmp_path, (1, 1, 1, 1, 1), start_step=3, steps=10).settings.steps == 3
 
 
 def test_the_picture_is_written_at_the_end_of_a_validation(tmp_path: Path) -> None:
