@@ -162,6 +162,8 @@ class GenerationWorkflow:
             return None
         for line in summarize_plan(plan):
             logger.info(line)
+        # A key of the pseudonyms that cannot be kept is found here, before an earlier run is touched.
+        self.naming[1](self.cohort.volumes[0].patient)
         prepare_output_dir(self.output_dir, plan_id=plan.plan_id, overwrite=self.overwrite)
         machinery = self._machinery()
         output = RunOutput(
