@@ -134,7 +134,6 @@ def run_plan(
                 if len(earlier) + 1 < len(row.candidates):
                     rejected.append((row, len(earlier) + 1))
             pending = rejected
-    outcome.rejected = dict(sorted(outcome.rejected.items()))
     return outcome
 
 

@@ -102,7 +102,7 @@ def _gate_tables(outcome: Outcome, facts: RunFacts) -> tuple[Table, ...]:
             ", ".join(result.reasons),
             "missing" if row in outcome.missing else "replaced by a spare",
         )
-        for row, results in outcome.rejected.items()
+        for row, results in sorted(outcome.rejected.items())
         for number, result in enumerate(results)
     )
     return (
