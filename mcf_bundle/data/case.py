@@ -23,7 +23,7 @@ class Case:
         head: (S, H, W), bool, see `head_mask`.
         brain: (S, H, W), bool, see `brain_region`.
         level: (S,), float64, axial level of each slice: 0 at the bottom of the head, 1 at the vertex.
-        level_step: level between neighbouring slices, positive.
+        level_step: level between neighboring slices, positive.
         level_is_reliable: whether the alignment to the level template can be trusted.
         midline: the mid-sagittal axis in the plane of the slices.
     """

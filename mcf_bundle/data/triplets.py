@@ -6,7 +6,7 @@ from __future__ import annotations
 def triplet_indices(index: int, count: int) -> tuple[int, int, int]:
     """Return the positions of the previous, the middle and the next slice of one patient.
 
-    The first and the last slice have only one neighbour; they stand in for the other one themselves.
+    The first and the last slice have only one neighbor; they stand in for the other one themselves.
 
     Args:
         index: position of the middle slice, from 0.

@@ -90,7 +90,7 @@ def sample_fusion(
     """Fuse at step L and denoise to an image.
 
     Args:
-        batch: hosts, tumors, neighbours, seeds.
+        batch: hosts, tumors, neighbors, seeds.
         denoiser: called as denoiser(x, timesteps) with x = noisy middle, previous, next (B, C + C', H, W) and
             timesteps = t - 1 (B,); predicts the noise of the middle (B, C, H, W).
         classifier: called as classifier(x_t, timesteps) with the noisy middle; needed for `guidance_scale` >

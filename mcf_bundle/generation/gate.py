@@ -96,7 +96,7 @@ def slice_figures(
         brain: (H, W), bool, brain region of the host (of the slice itself if it is real).
         missing: channels that are copies of FLAIR.
         gallery: the training slices.
-        left_out: patients whose slices are no neighbours: the slice's own, or a row's host and donor.
+        left_out: patients whose slices are no neighbors: the slice's own, or a row's host and donor.
 
     Returns:
         The figures of `tumor_figures`, `mask_in_brain` (share of the mask, [0, 1]; nan for an empty mask) and

@@ -85,15 +85,15 @@ def to_batch(materials: Sequence[Materials], device: torch.device) -> FusionBatc
     """
     host = np.stack([item.composite.host[1] for item in materials])
     contribution = np.stack([item.composite.contribution[1] for item in materials])
-    neighbours = np.stack([item.composite.image[[0, 2]] for item in materials])
+    neighbors = np.stack([item.composite.image[[0, 2]] for item in materials])
     editable = np.stack([item.editable[None] for item in materials])
     return FusionBatch(
         host=torch.from_numpy(to_network_range(host)).to(device),
         # A difference in the networks' range is twice the difference of intensities and has no offset.
         contribution=torch.from_numpy(2 * contribution).to(device),
-        context=torch.from_numpy(
-            to_network_range(neighbours.reshape(len(materials), -1, *host.shape[2:]))
-        ).to(device),
+        context=torch.from_numpy(to_network_range(neighbors.reshape(len(materials), -1, *host.shape[2:]))).to(
+            device
+        ),
         editable=torch.from_numpy(editable).to(device),
         seeds=[item.candidate.seed for item in materials],
     )

@@ -94,7 +94,7 @@ class RunOutput:
         write_atomically(output_dir / PLAN_FILE, self._renamed(plan.to_jsonl()).encode())
 
     def keep(self, made: Generated, earlier: Sequence[GateResult]) -> None:
-        """Write an image that passed, with its neighbours and masks; remember its record."""
+        """Write an image that passed, with its neighbors and masks; remember its record."""
         item = made.materials
         images = self._stored(item, item.composite.image)
         images[1] = item.host.scale.denormalize(made.image)

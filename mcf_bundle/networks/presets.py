@@ -77,7 +77,7 @@ def make_denoiser(
     Args:
         preset: a key of `DENOISER_PRESETS`.
         image_channels: channels of the image that is noised.
-        context_channels: channels of everything that conditions it (neighbours, masks); 0 for none.
+        context_channels: channels of everything that conditions it (neighbors, masks); 0 for none.
         spatial_dims: 2 or 3.
 
     Raises:

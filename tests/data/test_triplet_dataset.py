@@ -36,10 +36,10 @@ def expected(index: int) -> list[float]:
     ("index", "previous", "following"),
     [(2, 1, 3), (1, 0, 2), (0, 0, 1), (SLICES - 1, SLICES - 2, SLICES - 1)],
 )
-def test_a_sample_holds_its_slice_and_then_both_neighbours(
+def test_a_sample_holds_its_slice_and_then_both_neighbors(
     volume: Volume, index: int, previous: int, following: int
 ) -> None:
-    """The first and the last slice stand in for the neighbour that they lack."""
+    """The first and the last slice stand in for the neighbor that they lack."""
     sample = dataset(volume)[index]
     assert sample["image"].shape == (3, 4, 6)
     assert sample["context"].shape == (6, 4, 6)
@@ -47,7 +47,7 @@ def test_a_sample_holds_its_slice_and_then_both_neighbours(
     assert sample["context"][:, 0, 0].tolist() == pytest.approx(expected(previous) + expected(following))
 
 
-def test_a_lone_slice_is_its_own_neighbour_on_both_sides() -> None:
+def test_a_lone_slice_is_its_own_neighbor_on_both_sides() -> None:
     assert triplet_indices(0, 1) == (0, 0, 0)
 
 

@@ -208,7 +208,7 @@ def test_monai_ddpm_gives_the_same_image_as_eta_one(unet: nn.Module) -> None:
 # --- What the network sees ------------------------------------------------------------------------
 
 
-def test_neighbours_are_never_noised() -> None:
+def test_neighbors_are_never_noised() -> None:
     batch, denoiser = make_batch(), Recorder()
     sample_fusion(batch, denoiser, None, SCHEDULE, SamplerSettings(500, 12, eta=0.5))
     assert len(denoiser.inputs) == 12

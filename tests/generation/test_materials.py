@@ -56,7 +56,7 @@ def test_blends_differ() -> None:
     assert not np.allclose(replaced.contribution, added.contribution)
 
 
-def test_the_neighbours_are_the_previous_slice_then_the_next_with_their_tumor() -> None:
+def test_the_neighbors_are_the_previous_slice_then_the_next_with_their_tumor() -> None:
     cases = disc_cases()
     cases["h0"].volume.image[2, :, 20:30, 20:30] += 10  # so that the two differ
     made = materials(cases)

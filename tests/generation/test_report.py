@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcf_bundle.errors import ArgumentError, DataError
 from mcf_bundle import atomic_file
+from mcf_bundle.errors import ArgumentError, DataError
 from mcf_bundle.generation import report
 from mcf_bundle.generation.report import Figure, ReportContent, Section, Table, render, write_report
 from mcf_bundle.generation.report_table import render_table

@@ -35,7 +35,7 @@ def test_the_target_is_the_noise_in_the_image() -> None:
     torch.testing.assert_close(clean[~late], batch["image"][~late], rtol=0, atol=1e-5)
 
 
-def test_neighbours_are_handed_on_without_noise() -> None:
+def test_neighbors_are_handed_on_without_noise() -> None:
     batch = make_batch()
     _, _, _, arguments = NoisePrepareBatch(SCHEDULE, mirror=False)(batch)
     assert torch.equal(arguments["condition"], batch["context"])

@@ -128,7 +128,7 @@ def _scan(
         bias = smooth_noise(rng, (slices, size, size), (slices / 2, cell, cell))
         tissue *= 1 + np.float32(0.05) * bias
         grain = rng.standard_normal((slices, size, size), dtype=np.float32)
-        # A sum with the shifted neighbours correlates the noise as a reconstruction's interpolation does.
+        # A sum with the shifted neighbors correlates the noise as a reconstruction's interpolation does.
         grain = 0.8 * grain + 0.42 * np.roll(grain, 1, 2) + 0.42 * np.roll(grain, 1, 1)
         other = np.roll(grain, (5, 7), (1, 2))
         sigma = np.float32(noise_level[channel])

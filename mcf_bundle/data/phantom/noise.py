@@ -58,7 +58,7 @@ def fold_texture(rng: np.random.Generator, slices: int, length: int, depth: int,
 
     Args:
         rng: source of the noise.
-        slices: number of slices; neighbours are correlated.
+        slices: number of slices; neighbors are correlated.
         length: elements along the cortex, periodic.
         depth: elements from the surface inwards.
         spacing: mean distance of two zero lines along the cortex, in elements.
