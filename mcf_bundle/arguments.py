@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mcf_bundle.errors import ArgumentError
 
 
@@ -44,6 +46,21 @@ def check_count(name: str, value: Any) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ArgumentError(name, f"expected a whole number of 1 or more, got {value!r}", "correct it")
+
+
+def check_device(device: Any) -> None:
+    """Refuse what is no device here.
+
+    Raises:
+        ArgumentError: if torch does not know it, or it is a GPU that is not there.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        reason = (str(error).splitlines() or ["unknown"])[0]
+        raise ArgumentError(
+            "device", f"{device!r} cannot be used ({reason})", "choose cpu, or cuda:0"
+        ) from error
 
 
 def check_seed(name: str, seed: Any) -> None:

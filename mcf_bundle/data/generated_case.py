@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
+
+from mcf_bundle.errors import DataError
 
 GENERATED_SLICE = 2
 """Number of the generated slice in its file name; 1 and 3 are its neighbors, as the network saw them."""
@@ -24,3 +28,26 @@ def counted_slices(patient: str, slice_numbers: Sequence[int]) -> list[int]:
     """
     is_generated = CASE_NAME.fullmatch(patient) is not None
     return [i for i, number in enumerate(slice_numbers) if not is_generated or number == GENERATED_SLICE]
+
+
+def read_origins(root: Path) -> dict[str, tuple[str, ...]]:
+    """Return whose pixels each generated case of a folder shows: host and donor by name of the case.
+
+    A checkpoint that is trained on generated cases has seen these patients too. A manifest with pseudonyms
+    gives pseudonyms, which no later check can match: train such checkpoints from a run with full provenance.
+
+    Args:
+        root: a dataset's folder; without ``manifest.jsonl`` there are no generated cases with known origin.
+
+    Raises:
+        DataError: if the manifest cannot be read.
+    """
+    path = root / "manifest.jsonl"
+    if not path.is_file():
+        return {}
+    try:
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return {item["name"]: (item["host"]["patient"], item["donor"]["patient"]) for item in records}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problem = f"is not a manifest ({type(error).__name__})"
+        raise DataError(path, problem, "generate the images again, or remove the file") from error

@@ -12,7 +12,7 @@ import numpy as np
 
 from mcf_bundle.arguments import as_path, check_seed
 from mcf_bundle.data.case import Case
-from mcf_bundle.data.generated_case import counted_slices
+from mcf_bundle.data.generated_case import counted_slices, read_origins
 from mcf_bundle.data.level_matching import match_levels
 from mcf_bundle.data.lgg import Cohort, read_cohort
 from mcf_bundle.data.normalization import estimate_intensity_scale
@@ -88,8 +88,10 @@ class TrainingData:
 
     @property
     def train_patients(self) -> list[str]:
-        """Names of the training patients."""
-        return [volume.patient for volume in self.volumes(TRAIN)]
+        """Names of the training patients, and of the hosts and donors of generated ones among them."""
+        names = [volume.patient for volume in self.volumes(TRAIN)]
+        origins = read_origins(self.cohort.root)
+        return sorted({*names, *(origin for name in names for origin in origins.get(name, ()))})
 
     @cached_property
     def survey(self) -> Survey:

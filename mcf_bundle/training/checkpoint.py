@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mcf_bundle.arguments import as_path, check_device
 from mcf_bundle.atomic_file import unwritable, write_atomically
 from mcf_bundle.errors import CheckpointError
 
@@ -161,5 +162,6 @@ def load_trained(
     network: nn.Module, ckpt: str | Path, *, preset: str, kind: str, device: torch.device
 ) -> TrainedNetwork:
     """Load a checkpoint, freeze the network and move it to a device; errors as in `load_network`."""
-    checkpoint = load_network(network, Path(str(ckpt)), preset=preset, kind=kind)
+    check_device(device)
+    checkpoint = load_network(network, as_path(ckpt, "ckpt"), preset=preset, kind=kind)
     return TrainedNetwork(network.eval().requires_grad_(False).to(device), checkpoint)

@@ -181,7 +181,8 @@ class ResumeHandler:
         folder: where training_state.pt goes.
         parts: objects with state_dict and load_state_dict, by name (network, optimizer, ema, ...).
         identity: what makes a run the same run (preset, kind, training patients, ...), plain values; a state
-            with other ones is refused, since going on would mix two runs.
+            with other ones is refused, since going on would mix two runs. What it leaves out (learning rate,
+            loss, batch size, crop) may change between two parts of a run.
         every: epochs between two writes.
     """
 
@@ -196,7 +197,7 @@ class ResumeHandler:
     def attach(self, engine: Engine) -> None:
         """Register with the engine."""
         engine.add_event_handler(Events.STARTED, self.restore)
-        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.every) | Events.COMPLETED, self.save)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_when_due)
 
     def restore(self, engine: Engine) -> None:
         """Load the state, if there is one, and set the engine to its epoch.
@@ -239,6 +240,10 @@ class ResumeHandler:
         if not isinstance(state, dict) or not needed <= state.keys():
             raise CheckpointError(self.path, "is no training state of this project", remedy)
         return state
+
+    def _save_when_due(self, engine: Engine) -> None:
+        if engine.state.epoch % self.every == 0 or engine.state.epoch == engine.state.max_epochs:
+            self.save(engine)
 
     def save(self, engine: Engine) -> None:
         """Write the state."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcf_bundle.arguments import as_path, check_count
+from mcf_bundle.arguments import as_path, check_count, check_device
 from mcf_bundle.errors import ArgumentError
 
 
@@ -13,6 +13,7 @@ def check_training_settings(
     ckpt_dir: Any,
     learning_rate: Any,
     counts: dict[str, Any],
+    device: Any = "cpu",
     kind: str = "denoiser",
     max_step: Any = None,
     crop: Any = None,
@@ -24,6 +25,7 @@ def check_training_settings(
         ckpt_dir: where checkpoints go.
         learning_rate: positive.
         counts: settings that are whole numbers of 1 or more, by name; None stands for a default.
+        device: where the network goes.
         kind: what is trained, see `Checkpoint`.
         max_step: largest noise step; the gate judges images without noise, so its is 0.
         crop: side of the training crops, pixels, or None.
@@ -35,6 +37,7 @@ def check_training_settings(
     folder = as_path(ckpt_dir, "ckpt_dir")
     if folder.exists() and not folder.is_dir():
         raise ArgumentError("ckpt_dir", f"{folder} is a file", "give a folder")
+    check_device(device)
     for name, value in counts.items():
         if value is not None:
             check_count(name, value)

@@ -89,7 +89,7 @@ def test_warnings_stand_before_everything_but_the_headline(content: ReportConten
 def test_page_says_that_it_is_for_research_only(content: ReportContent) -> None:
     notice = next(text for text in Page(render(content)).texts if text.startswith("Research only"))
     assert "not for diagnosis" in notice
-    assert "heads and faces are those of real patients" in notice
+    assert "this page is personal data" in notice
 
 
 def test_every_text_is_escaped() -> None:

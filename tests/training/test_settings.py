@@ -37,6 +37,7 @@ def test_good_settings_pass_and_nothing_is_made(
         ({"ckpt_dir": ("a", "b")}, "--ckpt_dir"),
         ({"ckpt_dir": __file__}, "ckpt_dir"),
         ({"learning_rate": 0}, "learning_rate"),
+        ({"device": "gpu7"}, "device"),
         ({"learning_rate": "x"}, "learning_rate"),
         ({"learning_rate": True}, "learning_rate"),
         ({"counts": {"batch_size": 0}}, "batch_size"),
