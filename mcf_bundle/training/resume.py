@@ -1,0 +1,101 @@
+"""Exact resume: the whole training state after each epoch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from mcf_bundle.arguments import as_path
+from mcf_bundle.errors import CheckpointError
+from mcf_bundle.training.checkpoint import hash_patient, save_atomically
+
+logger = logging.getLogger(__name__)
+
+STATE_FILE = "training_state.pt"
+"""Name of the file that a run goes on from."""
+
+
+class ResumeHandler:
+    """Write the whole training state after each epoch, and go on from it when it is there.
+
+    Together with `EpochSeedHandler` a resumed run gives the same bytes as an undisturbed one at the same
+    number of threads. Attach it after the validation, so that the state holds the validation's outcome.
+
+    Args:
+        folder: where training_state.pt goes.
+        parts: objects with state_dict and load_state_dict, by name (network, optimizer, ema, ...).
+        identity: what makes a run the same run (preset, kind, training patients, ...), plain values; a state
+            with other ones is refused, since going on would mix two runs. What it leaves out (learning rate,
+            loss, batch size, crop) may change between two parts of a run.
+        every: epochs between two writes.
+    """
+
+    def __init__(
+        self, folder: str | Path, parts: Mapping[str, Any], identity: Mapping[str, Any], every: int = 1
+    ) -> None:
+        self.path = as_path(folder, "ckpt_dir") / STATE_FILE
+        self.parts, self.every = dict(parts), every
+        patients = {"patients": sorted(map(hash_patient, identity.get("patients", ())))}
+        self.identity = {**identity, **patients}
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the engine."""
+        engine.add_event_handler(Events.STARTED, self.restore)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_when_due)
+
+    def restore(self, engine: Engine) -> None:
+        """Load the state, if there is one, and set the engine to its epoch.
+
+        Raises:
+            CheckpointError: if the file is damaged, or belongs to another run.
+        """
+        if not self.path.is_file():
+            return
+        state = self._read()
+        for name, value in self.identity.items():
+            if state["identity"].get(name) != value:
+                stored = "other ones" if name == "patients" else repr(state["identity"].get(name))
+                problem = f"belongs to a run with {name}: {stored}"
+                raise CheckpointError(
+                    self.path, problem, "give another ckpt_dir, or the settings of that run"
+                )
+        try:
+            for name, part in self.parts.items():
+                # The learning rate is the config's, so that a run can go on with a smaller one.
+                rates = [group["lr"] for group in getattr(part, "param_groups", ())]
+                part.load_state_dict(state[name])
+                for group, rate in zip(getattr(part, "param_groups", ()), rates, strict=True):
+                    group["lr"] = rate
+        except (RuntimeError, KeyError, ValueError) as error:
+            problem = f"does not fit this run ({type(error).__name__})"
+            raise CheckpointError(self.path, problem, "give another ckpt_dir, or delete the file") from error
+        torch.set_rng_state(state["rng"])
+        engine.state.epoch = state["epoch"]
+        engine.state.iteration = state["epoch"] * engine.state.epoch_length
+        logger.info("resumed from %s after epoch %d", self.path, state["epoch"])
+
+    def _read(self) -> dict[str, Any]:
+        remedy = "delete it to start anew"
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many types for damaged files
+            raise CheckpointError(self.path, "training state cannot be read", remedy) from error
+        needed = {"identity", "epoch", "rng", *self.parts}
+        if not isinstance(state, dict) or not needed <= state.keys():
+            raise CheckpointError(self.path, "is no training state of this project", remedy)
+        return state
+
+    def _save_when_due(self, engine: Engine) -> None:
+        if engine.state.epoch % self.every == 0 or engine.state.epoch == engine.state.max_epochs:
+            self.save(engine)
+
+    def save(self, engine: Engine) -> None:
+        """Write the state."""
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        state = {"epoch": engine.state.epoch, "identity": self.identity, "rng": torch.get_rng_state()}
+        save_atomically({**parts, **state}, self.path)

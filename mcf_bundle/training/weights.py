@@ -1,0 +1,70 @@
+"""Checkpoints for use: the last and the best averaged weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from torch import nn
+
+from mcf_bundle.arguments import as_path
+from mcf_bundle.training.checkpoint import save_checkpoint
+
+
+class WeightsHandler:
+    """Write the averaged weights for use: `last` after each validation, `best` when it improves.
+
+    Args:
+        folder: where model_last.pt and model_best.pt go.
+        network: whose weights are written.
+        preset: name of the architecture.
+        kind: see `Checkpoint`.
+        patients: names of the training patients.
+        info: plain values to store.
+        metric: key of the validation metric, lower is better if `lower_is_better`.
+        lower_is_better: whether a fall of the metric is an improvement.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        network: nn.Module,
+        *,
+        preset: str,
+        kind: str,
+        patients: Iterable[str],
+        info: Mapping[str, Any],
+        metric: str,
+        lower_is_better: bool,
+    ) -> None:
+        self.folder, self.network, self.metric, self.sign = (
+            as_path(folder, "ckpt_dir"),
+            network,
+            metric,
+            -1 if lower_is_better else 1,
+        )
+        self.meta: dict[str, Any] = {"preset": preset, "kind": kind, "patients": tuple(patients)}
+        self.info, self.best = dict(info), -float("inf")
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the validation engine, whose epoch is the trainer's."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the weights."""
+        value = float(engine.state.metrics[self.metric])
+        info = {**self.info, "epoch": engine.state.epoch, self.metric: value}
+        save_checkpoint(self.folder / "model_last.pt", self.network.state_dict(), **self.meta, info=info)
+        if self.sign * value > self.best:
+            self.best = self.sign * value
+            save_checkpoint(self.folder / "model_best.pt", self.network.state_dict(), **self.meta, info=info)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state for exact resume."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.best = state["best"]

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ignite.engine import Engine, Events
+from torch import nn
+
+from mcf_bundle.training.checkpoint import read_checkpoint
+from mcf_bundle.training.weights import WeightsHandler
+
+
+def constant(value: float) -> nn.Module:
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, value)
+    return network
+
+
+@pytest.mark.parametrize(("lower_is_better", "best_epoch"), [(True, 2), (False, 1)])
+def test_best_and_last_weights_follow_the_validation(
+    tmp_path: Path, lower_is_better: bool, best_epoch: int
+) -> None:
+    network = constant(0.0)
+    engine = Engine(lambda engine, batch: None)
+    handler = WeightsHandler(
+        tmp_path,
+        network,
+        preset="smoke",
+        kind="denoiser",
+        patients=["TCGA_CS_1"],
+        info={"split_seed": 0},
+        metric="val_loss",
+        lower_is_better=lower_is_better,
+    )
+    handler.attach(engine)
+    for epoch, value in enumerate((0.5, 0.25, 0.375), start=1):
+        nn.init.constant_(network.weight, float(epoch))
+        engine.state.metrics["val_loss"], engine.state.epoch = value, epoch
+        engine.fire_event(Events.COMPLETED)
+    best, last = (read_checkpoint(tmp_path / f"model_{which}.pt") for which in ("best", "last"))
+    assert (best.weights["weight"].item(), last.weights["weight"].item()) == (best_epoch, 3)
+    assert (best.info["epoch"], last.info["epoch"]) == (best_epoch, 3)
+    assert last.info["val_loss"] == 0.375
+    assert last.info["split_seed"] == 0
+
+
+def test_without_a_comparable_metric_there_is_no_best(tmp_path: Path) -> None:
+    engine = Engine(lambda engine, batch: None)
+    story: dict[str, Any] = {"preset": "smoke", "kind": "gate", "patients": (), "info": {}}
+    WeightsHandler(tmp_path, constant(0.0), **story, metric="auc", lower_is_better=False).attach(engine)
+    engine.state.metrics["auc"] = float("nan")
+    engine.fire_event(Events.COMPLETED)
+    assert [path.name for path in tmp_path.iterdir()] == ["model_last.pt"]
