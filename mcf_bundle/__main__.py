@@ -11,6 +11,13 @@ from mcf_bundle.commandline import exit_with
 from mcf_bundle.errors import McfError
 
 
+def _truth(text: str) -> bool:
+    """Read True or False, as the bundles' command line does."""
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"expected True or False, got {text!r}")
+    return text.lower() == "true"
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one subcommand.
 
@@ -73,7 +80,15 @@ def _parser() -> argparse.ArgumentParser:
         default="patient",
         help="slice is the paper's split, which leaks patients between the sets (default %(default)s)",
     )
-    prepare.add_argument("--skip_bad_patients", action="store_true", help="go on without damaged patients")
+    prepare.add_argument(
+        "--skip_bad_patients",
+        type=_truth,
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="True|False",
+        help="go on without damaged patients",
+    )
     prepare.set_defaults(command=_prepare)
     return parser
 

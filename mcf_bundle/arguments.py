@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mcf_bundle.errors import ArgumentError
 
 
@@ -54,6 +52,8 @@ def check_device(device: Any) -> None:
     Raises:
         ArgumentError: if torch does not know it, or it is a GPU that is not there.
     """
+    import torch  # here, since commands that need no network should start fast
+
     try:
         torch.empty(0, device=device)
     except (RuntimeError, TypeError, AssertionError) as error:
@@ -67,7 +67,7 @@ def check_seed(name: str, seed: Any) -> None:
     """Refuse what is no seed.
 
     Raises:
-        ArgumentError: if it is not a whole number of 0 or more.
+        ArgumentError: if it is not a whole number from 0 to 2**32 - 1.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ArgumentError(name, f"expected a whole number of 0 or more, got {seed!r}", "correct it")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ArgumentError(name, f"expected a whole number from 0 to 2**32 - 1, got {seed!r}", "correct it")

@@ -1,4 +1,4 @@
-"""What a bundle does first on the command line: refuse misspelt ids, and turn our errors into one line."""
+"""What a bundle does first on the command line: refuse misspelled ids, and turn our errors into one line."""
 
 from __future__ import annotations
 

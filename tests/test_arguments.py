@@ -74,8 +74,13 @@ def _through_fire(arguments: list[str]) -> object:
 
 @pytest.mark.parametrize(("check", "smallest"), [(check_count, 1), (check_seed, 0)])
 def test_whole_numbers_from_the_smallest_on_pass(check: Callable[[str, object], None], smallest: int) -> None:
-    for value in (smallest, smallest + 1, 2**40):
+    for value in (smallest, smallest + 1, 2**32 - 1):
         check("seed", value)
     for value in (smallest - 1, 1.0, 1.5, "1", None, True, (1,)):
         with pytest.raises(ArgumentError, match=r"^seed: .*got"):
             check("seed", value)
+
+
+def test_a_seed_that_torch_or_numpy_cannot_take_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"^seed: .*got"):
+        check_seed("seed", 2**32)

@@ -59,7 +59,7 @@ def test_legal_overrides_run(bundle: Path) -> None:
 
 
 @pytest.mark.subprocess
-def test_misspelt_override_ends_in_one_line_before_anything_runs(bundle: Path) -> None:
+def test_misspelled_override_ends_in_one_line_before_anything_runs(bundle: Path) -> None:
     ended = run_bundle(bundle, "--num_image", "24")
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].startswith("error: --num_image: ")

@@ -35,7 +35,7 @@ CONFIG = {
         ("num_images_", "--num_images"),
     ],
 )
-def test_misspelt_id_is_refused_and_the_nearest_named(typed: str, nearest: str) -> None:
+def test_misspelled_id_is_refused_and_the_nearest_named(typed: str, nearest: str) -> None:
     with pytest.raises(ArgumentError) as caught:
         check_overrides([typed], CONFIG)
     assert caught.value.where == f"--{typed}"

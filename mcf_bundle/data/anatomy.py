@@ -46,7 +46,7 @@ def head_mask(flair: NDArray[np.generic]) -> NDArray[np.bool_]:
     then opened (1), filled, reduced to its largest part, closed (5), filled and opened (4).
 
     Args:
-        flair: (S, H, W), any real dtype, FLAIR of one patient in stored or normalized grey levels; the
+        flair: (S, H, W), any real dtype, FLAIR of one patient in stored or normalized gray levels; the
             corners' median counts as background, whatever its value.
 
     Returns:

@@ -22,10 +22,10 @@ def black_share(image: NDArray[np.uint8], head: NDArray[np.bool_]) -> float:
     """Measure how much of a head is black in the channel in which most is.
 
     Args:
-        image: (C, H, W), uint8, stored grey levels.
+        image: (C, H, W), uint8, stored gray levels.
         head: (H, W), bool.
 
     Returns:
-        The share of pixels with grey level 0, in [0, 1]; 1 for an empty head.
+        The share of pixels with gray level 0, in [0, 1]; 1 for an empty head.
     """
     return float((image[:, head] == 0).mean(axis=1).max()) if head.any() else 1.0

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mcf_bundle.data.generated_case import counted_slices, is_generated
 from mcf_bundle.data.lgg import Cohort, list_slices
 from mcf_bundle.data.splits import TRAIN, assign_folds, patient_traits, split_patients, split_slices
 from mcf_bundle.data.volume import Volume
@@ -122,19 +123,21 @@ def make_datalist(
 
 
 def _entries(root: Path, volume: Volume, fold: int, splits: Mapping[tuple[str, int], str]) -> list[Entry]:
+    """List the slices that count; those of generated cases have a root of their own and no fold."""
+    files, generated = list_slices(root / volume.patient), is_generated(volume.patient)
     return [
         Entry(
-            root=REAL,
-            image=files.image.relative_to(root).as_posix(),
-            label=files.mask.relative_to(root).as_posix(),
+            root=SYNTHETIC if generated else REAL,
+            image=files[index].image.relative_to(root).as_posix(),
+            label=files[index].mask.relative_to(root).as_posix(),
             patient=volume.patient,
-            slice=files.number,
+            slice=files[index].number,
             institution=volume.institution,
-            tumor=bool(has_tumor),
-            fold=fold,
-            split=splits[volume.patient, files.number],
+            tumor=bool(volume.labels[index]),
+            fold=None if generated else fold,
+            split=splits[volume.patient, files[index].number],
         )
-        for files, has_tumor in zip(list_slices(root / volume.patient), volume.labels, strict=True)
+        for index in counted_slices(volume.patient, volume.slice_numbers)
     ]
 
 

@@ -16,6 +16,11 @@ CASE_NAME = re.compile(r"SYN_(?P<institution>[A-Za-z0-9-]+)_(?P<row>\d{6,})")
 """Name of a generated case; the institution is the host's."""
 
 
+def is_generated(patient: str) -> bool:
+    """Tell whether a patient's name is that of a generated case."""
+    return CASE_NAME.fullmatch(patient) is not None
+
+
 def counted_slices(patient: str, slice_numbers: Sequence[int]) -> list[int]:
     """Return the positions of slices that count as images: all of a real patient, one of a generated case.
 
@@ -26,8 +31,8 @@ def counted_slices(patient: str, slice_numbers: Sequence[int]) -> list[int]:
     >>> counted_slices("SYN_CS_000007", (1, 2, 3)), counted_slices("TCGA_CS_4941_19960909", (1, 2, 3))
     ([1], [0, 1, 2])
     """
-    is_generated = CASE_NAME.fullmatch(patient) is not None
-    return [i for i, number in enumerate(slice_numbers) if not is_generated or number == GENERATED_SLICE]
+    generated = is_generated(patient)
+    return [i for i, number in enumerate(slice_numbers) if not generated or number == GENERATED_SLICE]
 
 
 def read_origins(root: Path) -> dict[str, tuple[str, ...]]:

@@ -105,7 +105,7 @@ def locate(
     """Estimate the axial level of every slice of a patient.
 
     Args:
-        flair: (S, H, W), any real dtype, stored or normalized grey levels, inferior to superior.
+        flair: (S, H, W), any real dtype, stored or normalized gray levels, inferior to superior.
         head: (S, H, W), bool, see `head_mask`.
         template: see `fit_level_template`.
         min_correlation: smallest correlation with the template that counts as reliable.

@@ -50,12 +50,12 @@ def position_in_head(head: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def head_stack(flair: NDArray[np.generic], head: NDArray[np.bool_]) -> HeadStack:
     """Resample a patient's slices to 24 x 24 in the box around the heads of the fuller slices."""
-    grey = np.asarray(flair, np.float32)
+    gray = np.asarray(flair, np.float32)
     area = head.sum(axis=(1, 2))
     footprint = head[area >= 0.6 * area.max()].mean(axis=0) >= 0.5
-    background = float(np.median(grey[~head])) if not head.all() else 0.0
-    median = max(float(np.median(grey[head])) - background, 1e-6)
-    value = np.clip((grey - background) / median, 0.0, 2.5) * head
+    background = float(np.median(gray[~head])) if not head.all() else 0.0
+    median = max(float(np.median(gray[head])) - background, 1e-6)
+    value = np.clip((gray - background) / median, 0.0, 2.5) * head
     planes = resample_planes(cropped(value, *_box(footprint)), (PLANE_SIZE, PLANE_SIZE))
     return HeadStack(planes.reshape(len(planes), -1).astype(np.float64), position_in_head(head))
 

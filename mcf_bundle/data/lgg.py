@@ -83,8 +83,13 @@ def read_cohort(dataset_dir: Path, *, skip_bad_patients: bool = False) -> Cohort
     root = dataset_root(dataset_dir)
     volumes: list[Volume] = []
     skipped: dict[str, str] = {}
-    for folder in _patient_folders(root):
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        names = [match["patient"] for match in map(_SLICE_NAME.fullmatch, _names(folder)) if match]
+        if not names:
+            continue
         try:
+            if folder.name not in names:
+                raise DataError(folder, f"its files are those of {names[0]}", "name folder and files alike")
             volumes.append(read_volume(folder))
         except DataError as error:
             if not skip_bad_patients:

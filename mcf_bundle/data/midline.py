@@ -49,7 +49,7 @@ def find_midline(flair: NDArray[np.generic], head: NDArray[np.bool_]) -> Midline
     through the best three gives the fraction; likewise for the column.
 
     Args:
-        flair: (S, H, W), any real dtype, FLAIR of one patient in stored or normalized grey levels.
+        flair: (S, H, W), any real dtype, FLAIR of one patient in stored or normalized gray levels.
         head: (S, H, W), bool, see `head_mask`.
 
     Returns:

@@ -13,23 +13,23 @@ BRIGHT_PERCENTILE = 99.5
 
 @dataclass(frozen=True)
 class IntensityScale:
-    """Affine map between stored grey levels and normalized intensity, one pair a channel.
+    """Affine map between stored gray levels and normalized intensity, one pair a channel.
 
     Attributes:
-        background: grey level that becomes 0, one a channel.
-        span: grey levels between 0 and 1, one a channel, positive.
+        background: gray level that becomes 0, one a channel.
+        span: gray levels between 0 and 1, one a channel, positive.
     """
 
     background: tuple[float, ...]
     span: tuple[float, ...]
 
     def normalize(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Map stored grey levels (..., C, H, W) to float32, about [0, 1]; the brightest 0.5 % exceed 1."""
+        """Map stored gray levels (..., C, H, W) to float32, about [0, 1]; the brightest 0.5 % exceed 1."""
         background, span = self._columns()
         return (image.astype(np.float32) - background) / span
 
     def denormalize(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Map normalized intensity (..., C, H, W) back to grey levels: uint8, rounded, cut to [0, 255]."""
+        """Map normalized intensity (..., C, H, W) back to gray levels: uint8, rounded, cut to [0, 255]."""
         background, span = self._columns()
         return np.clip(np.rint(image * span + background), 0, 255).astype(np.uint8)
 
@@ -41,12 +41,12 @@ class IntensityScale:
 def estimate_intensity_scale(image: NDArray[np.uint8]) -> IntensityScale:
     """Estimate a volume's scale from its histogram.
 
-    The background of a channel is the most frequent grey level among the four borders of all slices
+    The background of a channel is the most frequent gray level among the four borders of all slices
     (three LGG patients have a pre-contrast background of 61 to 103, so black is not assumed); bright tissue
     is the 99.5th percentile of what is brighter than the background by more than a twentieth of the range.
 
     Args:
-        image: (S, C, H, W), uint8, stored grey levels of one patient.
+        image: (S, C, H, W), uint8, stored gray levels of one patient.
 
     Returns:
         The scale; a channel without contrast gets span 1.

@@ -8,9 +8,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from mcf_bundle.data.asymmetry import flair_asymmetry
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.completeness import black_share, frame_contact
 from mcf_bundle.data.triplets import triplet_indices
+from mcf_bundle.data.volume import Channel
 
 NOMINAL_HEAD_HEIGHT_MM = 150.0
 """Assumed distance between levels 0 and 1, for files without spacing: an estimate.
@@ -38,8 +40,10 @@ class HostRules:
         head_height_mm: distance between levels 0 and 1 that turns levels into mm.
         max_frame_contact: pixels along one side of the frame, relative to that side, that a whole head may
             touch.
-        max_black_share: share of the head that may be exactly black (grey level 0) in any channel.
+        max_black_share: share of the head that may be exactly black (gray level 0) in any channel.
         min_brain_share: least area of the brain, relative to the head's, in the middle slice.
+        max_asymmetry: largest excess of FLAIR over the mirrored side in any slice of the triplet, see
+            `flair_asymmetry`: beyond it the slice has a lesion of its own, though no mask.
     """
 
     level_limits: tuple[float, float] = (0.38, 0.84)
@@ -50,6 +54,7 @@ class HostRules:
     max_frame_contact: float = 0.0
     max_black_share: float = 0.1
     min_brain_share: float = 0.3
+    max_asymmetry: float = 0.45
 
 
 @dataclass(frozen=True)
@@ -216,6 +221,13 @@ class _HostMeasures:
     def brain_share(self, index: int) -> float:
         return float(self.case.brain[index].sum() / max(int(self.case.head[index].sum()), 1))
 
+    def asymmetry(self, index: int) -> float:
+        case = self.case
+        return max(
+            flair_asymmetry(case.normalized([i])[0][Channel.FLAIR], case.brain[i], case.midline)
+            for i in self.triplet(index)
+        )
+
 
 HOST_RULES: Mapping[str, Callable[[_HostMeasures, int], bool]] = {
     "level is not reliable": lambda m, i: not m.case.level_is_reliable,
@@ -228,6 +240,7 @@ HOST_RULES: Mapping[str, Callable[[_HostMeasures, int], bool]] = {
     "head is cut by the frame": lambda m, i: m.frame_contact(i) > m.rules.max_frame_contact,
     "a channel is partly black": lambda m, i: m.black_share(i) > m.rules.max_black_share,
     "brain is too small": lambda m, i: m.brain_share(i) < m.rules.min_brain_share,
+    "one side is brighter": lambda m, i: m.asymmetry(i) > m.rules.max_asymmetry,
 }
 """Reasons against a host, in the order in which they are asked."""
 

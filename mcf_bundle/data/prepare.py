@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mcf_bundle.arguments import check_seed
 from mcf_bundle.atomic_file import write_text
-from mcf_bundle.data.datalist import make_datalist, summarize, to_json
+from mcf_bundle.data.datalist import make_datalist, read_datalist, summarize, to_json
 from mcf_bundle.data.lgg import read_cohort
 
 
@@ -38,6 +38,8 @@ def prepare_dataset(
     cohort = read_cohort(dataset_dir, skip_bad_patients=skip_bad_patients)
     datalist = make_datalist(cohort, split_seed=split_seed, split_by=split)
     path = output_dir / "datalist.json"
+    if path.is_file():
+        read_datalist(path)  # refuses a file that is no datalist, which must not be overwritten
     write_text(path, to_json(datalist))
     lines = [f"{path}: {len(datalist.entries)} slices of {len(cohort.volumes)} patients, split by {split}"]
     lines += [

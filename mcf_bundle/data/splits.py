@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from mcf_bundle.data.generated_case import is_generated
 from mcf_bundle.data.missing_sequences import find_missing_sequences
 from mcf_bundle.data.volume import Volume
 
@@ -62,17 +63,17 @@ def split_patients(
     Args:
         traits: one a patient; the order does not matter.
         split_seed: seed of the order; unrelated to the seed of a generation.
-        pinned_to_train: patients that must train (a checkpoint saw them); they count towards the share.
+        pinned_to_train: patients that must train, since a checkpoint saw them. They alone move; nobody moves
+            between validation and test for them.
 
     Returns:
-        Split by patient, ordered by name.
+        Split by patient, ordered by name. Generated cases train, unless there are no others.
     """
-    pinned = set(pinned_to_train) & {item.patient for item in traits}
-    splits = dict.fromkeys(pinned, TRAIN)
-    splits |= _deal(
-        _stratified_order(traits, split_seed, pinned), SPLIT_SHARES, Counter(splits.values()), len(traits)
-    )
-    return dict(sorted(splits.items()))
+    real = [item for item in traits if not is_generated(item.patient)] or list(traits)
+    splits = dict.fromkeys((item.patient for item in traits), TRAIN)
+    splits |= _deal(_stratified_order(real, split_seed), SPLIT_SHARES)
+    pinned = set(pinned_to_train) & splits.keys()
+    return dict(sorted((splits | dict.fromkeys(pinned, TRAIN)).items()))
 
 
 def assign_folds(traits: Sequence[PatientTraits], split_seed: int, folds: int = 5) -> dict[str, int]:
@@ -81,7 +82,7 @@ def assign_folds(traits: Sequence[PatientTraits], split_seed: int, folds: int = 
     Returns:
         Fold by patient, from 0 to folds - 1, ordered by name.
     """
-    order = _stratified_order(traits, split_seed, set())
+    order = _stratified_order(traits, split_seed)
     return dict(sorted((patient, position % folds) for position, patient in enumerate(order)))
 
 
@@ -94,17 +95,16 @@ def split_slices(slices: Sequence[tuple[str, int]], split_seed: int) -> dict[tup
     """
     ordered = sorted(slices)
     shuffled = [ordered[i] for i in np.random.default_rng(split_seed).permutation(len(ordered))]
-    return _deal(shuffled, PAPER_SHARES, Counter(), len(shuffled))
+    return _deal(shuffled, PAPER_SHARES)
 
 
-def _stratified_order(traits: Sequence[PatientTraits], split_seed: int, left_out: set[str]) -> list[str]:
+def _stratified_order(traits: Sequence[PatientTraits], split_seed: int) -> list[str]:
     """Order patients stratum by stratum, and at random inside each."""
     ordered = sorted(traits, key=lambda item: item.patient)
     ranks = np.random.default_rng(split_seed).permutation(len(ordered))
     rank = {item.patient: int(place) for item, place in zip(ordered, ranks, strict=True)}
     strata = _strata(ordered)
-    kept = (item.patient for item in ordered if item.patient not in left_out)
-    return sorted(kept, key=lambda patient: (strata[patient], rank[patient]))
+    return sorted(rank, key=lambda patient: (strata[patient], rank[patient]))
 
 
 def _strata(traits: Sequence[PatientTraits]) -> dict[str, tuple[str, ...]]:
@@ -132,16 +132,12 @@ def _strata(traits: Sequence[PatientTraits]) -> dict[str, tuple[str, ...]]:
     return strata
 
 
-def _deal(
-    order: Sequence[Key], shares: Mapping[str, float], already: Counter[str], total: int
-) -> dict[Key, str]:
-    """Give each key, in order, to the split that lags furthest behind what it still needs of the `total`."""
-    needed = {name: max(share * total - already[name], 0.0) for name, share in shares.items()}
-    scale = 1.0 / (sum(needed.values()) or 1.0)
+def _deal(order: Sequence[Key], shares: Mapping[str, float]) -> dict[Key, str]:
+    """Give each key, in order, to the split that lags furthest behind its share."""
     given: Counter[str] = Counter()
     dealt = {}
     for position, key in enumerate(order, start=1):
-        split = max(shares, key=lambda name: needed[name] * scale * position - given[name])
+        split = max(shares, key=lambda name: shares[name] * position - given[name])
         given[split] += 1
         dealt[key] = split
     return dealt

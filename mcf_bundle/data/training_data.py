@@ -12,7 +12,7 @@ import numpy as np
 
 from mcf_bundle.arguments import as_path, check_seed
 from mcf_bundle.data.case import Case
-from mcf_bundle.data.generated_case import counted_slices, read_origins
+from mcf_bundle.data.generated_case import counted_slices, is_generated, read_origins
 from mcf_bundle.data.level_matching import match_levels
 from mcf_bundle.data.lgg import Cohort, read_cohort
 from mcf_bundle.data.normalization import estimate_intensity_scale
@@ -80,6 +80,10 @@ class TrainingData:
     def splits(self) -> dict[str, str]:
         """Split by patient."""
         traits = [patient_traits(volume) for volume in self.cohort.volumes]
+        if all(is_generated(item.patient) for item in traits):
+            logger.warning(
+                "all cases are generated: hosts and donors stand in several splits, judge nothing by it"
+            )
         return split_patients(traits, self.split_seed, pinned_to_train=self.pinned_to_train)
 
     def volumes(self, split: str) -> list[Volume]:

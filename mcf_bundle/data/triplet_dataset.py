@@ -47,7 +47,7 @@ def from_network_range(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class TripletDataset(Dataset):
-    """Slices with their neighbors as tensors, straight from the stored grey levels.
+    """Slices with their neighbors as tensors, straight from the stored gray levels.
 
     The volumes stay uint8 in memory (200 kB a slice at 256 x 256); a sample is normalized when it is asked
     for.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from mcf_bundle.diffusion.noising import estimate_clean
+from mcf_bundle.errors import ArgumentError
 
 
 def ddim_step(
@@ -29,11 +30,16 @@ def ddim_step(
         eta: 0 is deterministic, 1 draws as much noise as DDPM.
         noise: standard normal noise for eta > 0.
 
+    Raises:
+        ArgumentError: for eta > 0 without noise, except on the way to the image itself.
+
     Returns:
         x at t_next, shaped as `x_t`.
     """
     x_0 = estimate_clean(x_t, epsilon, alpha_bar)
-    if eta == 0 or noise is None:
+    if eta > 0 and noise is None and bool((alpha_bar_next < 1).any()):
+        raise ArgumentError("noise", "eta > 0 needs noise, none was given", "draw noise, or choose eta = 0")
+    if noise is None:
         return alpha_bar_next.sqrt() * x_0 + (1 - alpha_bar_next).sqrt() * epsilon
     variance = eta**2 * (1 - alpha_bar_next) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_next)
     direction = (1 - alpha_bar_next - variance).clamp(min=0).sqrt() * epsilon

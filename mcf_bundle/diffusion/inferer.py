@@ -5,55 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from mcf_bundle.diffusion.fusion import get_fusion
-from mcf_bundle.diffusion.sampler import FusionBatch, Network, SamplerSettings, sample_fusion
+from mcf_bundle.diffusion.sampler import FusionBatch, SamplerSettings, sample_fusion
 from mcf_bundle.diffusion.schedule import NoiseSchedule
 from mcf_bundle.errors import ArgumentError
-
-PRECISIONS: dict[str, torch.dtype | None] = {
-    "float32": None,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-"""Type that a network computes in, by the name that a config gives; None is the weights' own."""
-
-
-def get_precision(name: str) -> torch.dtype | None:
-    """Return the type of the precision `name`.
-
-    Raises:
-        ArgumentError: if it does not exist.
-    """
-    if name not in PRECISIONS:
-        raise ArgumentError("precision", f"{name!r} does not exist", f"choose one of {', '.join(PRECISIONS)}")
-    return PRECISIONS[name]
-
-
-def autocast_call(network: nn.Module, precision: str, *, channels_last: bool = False) -> Network:
-    """Wrap a network so that autocast surrounds its call alone, and its output is float32.
-
-    Args:
-        network: called as network(x, timesteps).
-        precision: a key of `PRECISIONS`.
-        channels_last: memory format of 2D inputs; faster forward, slower backward on CPUs.
-
-    Raises:
-        ArgumentError: if the precision does not exist.
-    """
-    dtype = get_precision(precision)
-
-    def call(x: Tensor, timesteps: Tensor) -> Tensor:
-        if channels_last and x.ndim == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
-            output = network(x, timesteps)
-        return output.float()
-
-    return call
+from mcf_bundle.networks.precision import autocast_call, get_precision
 
 
 class FusionInferer(Inferer):

@@ -119,8 +119,10 @@ def sample_fusion(
         if settings.guidance_scale and classifier is not None:
             gradient = class_gradient(classifier, x, timesteps, settings.label)
             epsilon = guide_noise(epsilon, gradient, alpha_bar, settings.guidance_scale)
-        noise = draw_noise() if settings.eta > 0 and t_next > 0 else None
-        x = ddim_step(x, epsilon, alpha_bar, alpha_bar_next, eta=settings.eta, noise=noise)
+        # The last step adds no noise, whatever eta.
+        eta = settings.eta if t_next > 0 else 0.0
+        noise = draw_noise() if eta > 0 else None
+        x = ddim_step(x, epsilon, alpha_bar, alpha_bar_next, eta=eta, noise=noise)
         if settings.keep_outside:
             x = torch.where(batch.editable, x, add_noise(batch.host, outside_noise, alpha_bar_next))
     return x

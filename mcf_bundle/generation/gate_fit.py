@@ -11,9 +11,9 @@ from torch import nn
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.pool import DonorRules, find_donors
 from mcf_bundle.data.triplet_dataset import to_network_range
-from mcf_bundle.diffusion.inferer import autocast_call
 from mcf_bundle.generation.gate import GateLimits, fit_limits, slice_figures
 from mcf_bundle.generation.nearest import SliceGallery
+from mcf_bundle.networks.precision import autocast_call
 
 
 class TumorProbability:

@@ -17,6 +17,7 @@ from mcf_bundle.errors import GateError
 from mcf_bundle.generation.gate import GateLimits, GateResult, change_outside, slice_figures
 from mcf_bundle.generation.materials import Materials, prepare_materials, to_batch
 from mcf_bundle.generation.nearest import SliceGallery
+from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Plan
 
 MAX_REJECTED = 0.60
@@ -58,6 +59,7 @@ class Machinery:
         compute_batch: images in each network call; short blocks are filled with repeats.
         batch_size: rows read or written at a time; changes no byte.
         device: where the networks are.
+        rules: what counts as tissue where a tumor is painted; those of the plan.
     """
 
     sample: Callable[..., torch.Tensor]
@@ -68,6 +70,7 @@ class Machinery:
     compute_batch: int
     batch_size: int
     device: torch.device
+    rules: PlacementRules = field(default_factory=PlacementRules)
 
 
 @dataclass
@@ -143,7 +146,7 @@ def _generate(pending: Sequence[tuple], machinery: Machinery) -> Iterator[Genera
     made: list[Generated] = []
     for start in range(0, len(pending), machinery.batch_size):
         for row, number in pending[start : start + machinery.batch_size]:
-            block.append(prepare_materials(row, row.candidates[number], machinery.cases))
+            block.append(prepare_materials(row, row.candidates[number], machinery.cases, machinery.rules))
             if len(block) == machinery.compute_batch:
                 made += _run_block(block, machinery)
                 block = []

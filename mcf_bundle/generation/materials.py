@@ -15,6 +15,7 @@ from mcf_bundle.data.case import Case
 from mcf_bundle.data.triplet_dataset import to_network_range
 from mcf_bundle.diffusion.sampler import FusionBatch
 from mcf_bundle.generation.composite import Composite, compose
+from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Candidate, PlanRow, SliceId
 from mcf_bundle.generation.warp import pixel_factor
 
@@ -43,17 +44,22 @@ class Materials:
     editable: NDArray[np.bool_]
 
 
-def prepare_materials(row: PlanRow, candidate: Candidate, cases: Mapping[str, Case]) -> Materials:
+def prepare_materials(
+    row: PlanRow, candidate: Candidate, cases: Mapping[str, Case], rules: PlacementRules | None = None
+) -> Materials:
     """Compose a candidate's pixels; the same row gives the same arrays.
 
     Args:
         row: the plan's row.
         candidate: one of its candidates.
         cases: the training patients, by name.
+        rules: what counts as tissue; those that the pair was accepted by; defaults if None.
     """
     host, donor = cases[candidate.host.patient], cases[candidate.donor.patient]
     index = slice_position(host, candidate.host)
-    composite = compose(host, index, donor, candidate.transform, blend=row.settings["blend"])
+    composite = compose(
+        host, index, donor, candidate.transform, blend=row.settings["blend"], rules=rules or PlacementRules()
+    )
     # Cavities inside a tumor are painted too, though they are no part of the mask.
     filled = ndimage.binary_fill_holes(composite.mask[1])
     return Materials(row, candidate, host, index, composite, grow(filled))

@@ -51,4 +51,4 @@ class SliceGallery:
         kept = ~np.isin(self.patients, list(left_out))
         if not kept.any():
             return -1.0
-        return float((self.vectors[kept] @ thumbnail(image)).max())
+        return float((self.vectors @ thumbnail(image))[kept].max())

@@ -59,7 +59,8 @@ class PairSearch:
         donors: slices that may lend one.
         seed: seed of the order, the mirroring and the noise.
         rules: how pairs are searched.
-        settings: parameters of blending and sampler, stored in every row; pairs do not depend on them.
+        settings: parameters of blending and sampler, stored in every row; pairs are judged
+            by the composite of `replace`, whatever the run's blend.
     """
 
     def __init__(

@@ -121,8 +121,8 @@ def channel_median(case: Case, index: int, channel: Channel) -> float:
     brain = case.brain[index]
     if not brain.any():
         return float("nan")
-    grey = float(np.median(case.volume.image[index, channel][brain]))
-    return (grey - case.scale.background[channel]) / case.scale.span[channel]
+    gray = float(np.median(case.volume.image[index, channel][brain]))
+    return (gray - case.scale.background[channel]) / case.scale.span[channel]
 
 
 def _refuse_tissue(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -114,7 +115,11 @@ class RunOutput:
         if tiles:
             save_contact_sheet(tiles[:SHEET_ROWS], self.output_dir / CONTACT_SHEET_FILE)
         write_report(self.output_dir / REPORT_FILE, report_content(self.plan, outcome, facts, tiles))
-        run = {**self._run_facts(), "settings": dict(facts.settings), "written": outcome.written}
+        run = {
+            **self._run_facts(),
+            "settings": {**facts.settings, "batch_size": facts.batch_size},
+            "written": outcome.written,
+        }
         run["rows not written"] = [
             {"row": row, "reasons": [list(item.reasons) for item in outcome.rejected.get(row, [])]}
             for row in outcome.missing
@@ -156,7 +161,9 @@ class RunOutput:
         if self.provenance.naming is str:
             return text
         for patient in sorted(self.cases, key=len, reverse=True):
-            text = text.replace(json.dumps(patient), json.dumps(self.provenance.naming(patient)))
+            # A value, not a key: a patient's folder may be named like a field.
+            quoted = re.escape(json.dumps(patient)) + r"(?!\s*:)"
+            text = re.sub(quoted, json.dumps(self.provenance.naming(patient)), text)
         return text
 
     def _stored(self, item: Materials, image: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -29,6 +29,7 @@ class RunFacts:
         settings: the run's settings.
         networks: facts of each network by role.
         naming: from a patient's name to what is written.
+        batch_size: rows read and written at a time; for run.json alone, since it changes nothing.
     """
 
     limits: GateLimits
@@ -39,6 +40,7 @@ class RunFacts:
     settings: Mapping[str, Any]
     networks: Mapping[str, Mapping[str, Any]]
     naming: Naming
+    batch_size: int
 
 
 def report_content(plan: Plan, outcome: Outcome, facts: RunFacts, tiles: Sequence[Tile]) -> ReportContent:
@@ -83,7 +85,7 @@ def _gate_text(limits: GateLimits) -> str:
         f"they reject {100 * limits.rejects_training:.1f} % of those"
     )
     if limits.relaxed:
-        text += f" (extended for validation tumors: {', '.join(limits.relaxed)})"
+        text += f" (extended so that at most 5 % of real tumors are rejected: {', '.join(limits.relaxed)})"
     if validation:
         return f"{text} and {100 * limits.rejects_validation:.1f} % of {validation} real validation tumors."
     return f"{text}; there are no validation tumors to check them on."

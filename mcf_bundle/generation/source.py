@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.datalist import REAL, Datalist, check_train_only, make_datalist
+from mcf_bundle.data.generated_case import is_generated
+from mcf_bundle.data.level import LevelTemplate
 from mcf_bundle.data.lgg import Cohort
 from mcf_bundle.data.pool import Donor, DonorRules, Host, HostRules, Pool, find_donors, find_hosts
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
 from mcf_bundle.data.survey import Survey, survey_volumes
 from mcf_bundle.errors import DataError, LeakageError, PlanError
-from mcf_bundle.training.checkpoint import Checkpoint, hash_patient
+from mcf_bundle.networks.checkpoint import Checkpoint, hash_patient
 
 
 @dataclass(frozen=True)
 class PoolRules:
-    """Which slices may be hosts and donors."""
+    """Which slices may be hosts and donors.
 
-    host: HostRules
-    donor: DonorRules
+    Attributes:
+        host: rules for hosts.
+        donor: rules for donors.
+        min_correlation: least correlation to the level template of a patient whose levels are reliable.
+        max_disagreement: largest difference of such a patient's levels from what the head's extent says.
+    """
+
+    host: HostRules = field(default_factory=HostRules)
+    donor: DonorRules = field(default_factory=DonorRules)
+    min_correlation: float = 0.80
+    max_disagreement: float = 0.15
 
 
 class GenerationSource:
@@ -44,7 +55,7 @@ class GenerationSource:
         self.rules = rules
         self.splits = datalist.patient_splits()
         _check_same_patients(cohort, datalist)
-        training = [entry for entry in datalist.entries if entry.split == TRAIN]
+        training = [e for e in datalist.entries if e.split == TRAIN and e.root == REAL]
         self.tumor_count = sum(entry.tumor for entry in training)
         self.healthy_count = len(training) - self.tumor_count
         for count, kind in (
@@ -59,9 +70,7 @@ class GenerationSource:
     @cached_property
     def survey(self) -> Survey:
         """Anatomy of the training patients, and their level template."""
-        return survey_volumes(
-            [volume for volume in self.cohort.volumes if self.splits.get(volume.patient) == TRAIN]
-        )
+        return self._measure(TRAIN, None)
 
     @property
     def cases(self) -> Mapping[str, Case]:
@@ -70,8 +79,15 @@ class GenerationSource:
 
     def validation_cases(self) -> list[Case]:
         """Return the validation patients, measured with the training patients' template."""
-        volumes = [volume for volume in self.cohort.volumes if self.splits.get(volume.patient) == VALIDATION]
-        return list(survey_volumes(volumes, self.survey.template).cases)
+        return list(self._measure(VALIDATION, self.survey.template).cases)
+
+    def _measure(self, split: str, template: LevelTemplate | None) -> Survey:
+        return survey_volumes(
+            [volume for volume in self.cohort.volumes if self.splits.get(volume.patient) == split],
+            template,
+            min_correlation=self.rules.min_correlation,
+            max_disagreement=self.rules.max_disagreement,
+        )
 
     @cached_property
     def hosts(self) -> Pool[Host]:
@@ -102,6 +118,7 @@ class GenerationSource:
 
 def _check_same_patients(cohort: Cohort, datalist: Datalist) -> None:
     there = {volume.patient for volume in cohort.volumes} | set(cohort.skipped)
+    there = {patient for patient in there if not is_generated(patient)}
     listed = {entry.patient for entry in datalist.entries if entry.root == REAL} | set(datalist.skipped)
     for names, problem in (
         (listed - there, "lacks patients of the datalist"),

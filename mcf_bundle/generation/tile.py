@@ -13,13 +13,13 @@ from mcf_bundle.data.anatomy import brain_region, head_mask
 from mcf_bundle.data.volume import Channel
 
 WINDOW_TOP = {Channel.PRE: 2.0, Channel.FLAIR: 2.4, Channel.POST: 2.0}
-"""Grey level shown as white, in units of the brain's median above the background."""
+"""Gray level shown as white, in units of the brain's median above the background."""
 
 FRAME = 1.06
 """Side of a picture in units of the head's longer side."""
 
 OUTLINE = (255, 176, 0)
-"""Color of the mask's outline: amber, told apart from grey by every kind of color vision."""
+"""Color of the mask's outline: amber, told apart from gray by every kind of color vision."""
 
 CHANNEL_NAMES = {Channel.PRE: "T1 pre", Channel.FLAIR: "FLAIR", Channel.POST: "T1 post"}
 
@@ -30,7 +30,7 @@ class Tile:
 
     Attributes:
         title: what the image is, for example its case name.
-        host: (3, H, W), uint8, stored grey levels, channels ordered as `Channel`.
+        host: (3, H, W), uint8, stored gray levels, channels ordered as `Channel`.
         donor: (3, H, W), uint8, in the donor's own frame; its size may differ from the host's.
         donor_mask: (H, W), bool, the donor's tumor.
         composite: (3, H, W), uint8, the host with the donor's tumor, before the diffusion.
@@ -62,7 +62,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class _View:
-    """How one head is shown: its frame (left, top, right, bottom) and the grey levels of black and white."""
+    """How one head is shown: its frame (left, top, right, bottom) and the gray levels of black and white."""
 
     frame: tuple[int, int, int, int]
     windows: dict[Channel, tuple[float, float]]
@@ -106,7 +106,7 @@ def tile_pictures(
 
 
 def display_window(image: NDArray[np.uint8], brain: NDArray[np.bool_], *, top: float) -> tuple[float, float]:
-    """Choose the grey levels shown as black and as white.
+    """Choose the gray levels shown as black and as white.
 
     Args:
         image: (H, W), uint8, one channel.
@@ -114,7 +114,7 @@ def display_window(image: NDArray[np.uint8], brain: NDArray[np.bool_], *, top: f
         top: white, in units of the brain's median above black.
 
     Returns:
-        The most frequent grey level of the four borders, and `top` times the brain's median above it;
+        The most frequent gray level of the four borders, and `top` times the brain's median above it;
         never equal.
     """
     border = np.concatenate(
@@ -149,8 +149,8 @@ def _draw(
     image: NDArray[np.uint8], view: _View, channel: Channel, side: int, mask: NDArray[np.bool_] | None = None
 ) -> Image.Image:
     low, high = view.windows[channel]
-    grey = np.rint(np.clip((image.astype(np.float32) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-    picture = Image.fromarray(grey).crop(view.frame).resize((side, side), Image.Resampling.BICUBIC)
+    gray = np.rint(np.clip((image.astype(np.float32) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    picture = Image.fromarray(gray).crop(view.frame).resize((side, side), Image.Resampling.BICUBIC)
     if mask is None or not mask.any():
         return picture.convert("RGB")
     filled = Image.fromarray(mask.astype(np.uint8) * 255).crop(view.frame)

@@ -15,7 +15,6 @@ from torch import nn
 from mcf_bundle.arguments import as_path, check_count, check_seed
 from mcf_bundle.data.datalist import Datalist, read_datalist, split_digest
 from mcf_bundle.data.lgg import Cohort, read_cohort
-from mcf_bundle.data.pool import DonorRules, HostRules
 from mcf_bundle.diffusion.inferer import FusionInferer
 from mcf_bundle.errors import ArgumentError, GateError, IncompleteError, PlanError
 from mcf_bundle.generation.composite import Blend
@@ -30,7 +29,7 @@ from mcf_bundle.generation.pseudonyms import Naming, make_naming
 from mcf_bundle.generation.run_output import Provenance, RunOutput, estimate_bytes
 from mcf_bundle.generation.run_report import RunFacts
 from mcf_bundle.generation.source import GenerationSource, PoolRules, check_unseen, split_around
-from mcf_bundle.training.checkpoint import TrainedNetwork
+from mcf_bundle.networks.checkpoint import TrainedNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -129,11 +128,11 @@ class GenerationWorkflow:
         self.num_images, self.seed, self.split_seed = num_images, seed, split_seed
         self.datalist_path = None if datalist is None else as_path(datalist, "datalist")
         self.compute, self.pairing = compute or ComputeSettings(), pairing or PairingRules()
-        self.pool_rules = pool_rules or PoolRules(HostRules(), DonorRules())
+        self.pool_rules = pool_rules or PoolRules()
         self.skip_bad_patients, self.overwrite = skip_bad_patients, overwrite
         self.provenance, self.dry_run = provenance, dry_run
         _check_settings(num_images, {"seed": seed, "split_seed": split_seed}, blend)
-        _check_start_step(inferer.settings.start_step, networks)
+        _check_start_step(inferer, networks)
 
     def run(self) -> Outcome | None:
         """Make the plan and run it.
@@ -149,6 +148,7 @@ class GenerationWorkflow:
         """
         if self.compute.num_threads is not None:
             torch.set_num_threads(self.compute.num_threads)
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         check_output_dir(self.output_dir, plan_id="", overwrite=True)
         logger.info("provenance is %s", self.naming[0])
         plan = self.plan
@@ -164,8 +164,8 @@ class GenerationWorkflow:
             logger.info(line)
         # A key of the pseudonyms that cannot be kept is found here, before an earlier run is touched.
         self.naming[1](self.cohort.volumes[0].patient)
-        prepare_output_dir(self.output_dir, plan_id=plan.plan_id, overwrite=self.overwrite)
         machinery = self._machinery()
+        prepare_output_dir(self.output_dir, plan_id=plan.plan_id, overwrite=self.overwrite)
         output = RunOutput(
             self.output_dir,
             plan,
@@ -246,7 +246,7 @@ class GenerationWorkflow:
             "split_digest": split_digest(self.datalist),
             "compute_batch": self.compute.compute_batch,
             "num_threads": torch.get_num_threads(),
-            "device": self.device.type,
+            "device": _device_name(self.device),
             "checkpoints": self.networks.hashes(),
             "provenance": self.naming[0],
             "rules": {"pool": asdict(source.rules), "pairing": asdict(self.pairing)},
@@ -297,6 +297,7 @@ class GenerationWorkflow:
             limits=limits,
             gallery=gallery,
             cases=source.cases,
+            rules=self.pairing.placement,
             compute_batch=self.compute.compute_batch,
             batch_size=self.compute.batch_size,
             device=self.device,
@@ -309,7 +310,6 @@ class GenerationWorkflow:
             "split_seed": self.split_seed,
             "blend": self.blend,
             **self.inferer.describe(),
-            "batch_size": self.compute.batch_size,
             "provenance": self.naming[0],
         }
         source = self.source
@@ -322,7 +322,13 @@ class GenerationWorkflow:
             settings=settings,
             networks=describe_networks(self.networks),
             naming=self.naming[1],
+            batch_size=self.compute.batch_size,
         )
+
+
+def _device_name(device: torch.device) -> str:
+    """Name the kind of machine that the networks run on, since kinds round differently."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _check_settings(num_images: Any, seeds: Mapping[str, Any], blend: str) -> None:
@@ -338,10 +344,12 @@ def _check_settings(num_images: Any, seeds: Mapping[str, Any], blend: str) -> No
         raise ArgumentError("blend", f"expected 'replace' or 'add', got {blend!r}", "choose one of the two")
 
 
-def _check_start_step(start_step: int, networks: Networks) -> None:
+def _check_start_step(inferer: FusionInferer, networks: Networks) -> None:
+    start_step = inferer.settings.start_step
+    used = ("denoiser", "classifier") if inferer.settings.guidance_scale else ("denoiser",)
     for name, part in networks.named().items():
         largest = part.checkpoint.info.get("max_step")
-        if name != "gate" and largest is not None and start_step > largest:
+        if name in used and largest is not None and start_step > largest:
             problem = f"{start_step} is above {largest}, the largest step that the {name} was trained on"
             raise ArgumentError(
                 "start_step", problem, f"choose {largest} or less, or train with a larger max_step"

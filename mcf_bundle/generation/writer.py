@@ -61,7 +61,7 @@ def write_case(
     Args:
         output_dir: the run's folder; must exist.
         name: from `case_name`. A folder of this name with an earlier version of the case is replaced.
-        images: (3, 3, H, W), uint8, stored grey levels; axis 0 is previous, generated, next,
+        images: (3, 3, H, W), uint8, stored gray levels; axis 0 is previous, generated, next,
             axis 1 as `Channel`.
         masks: (3, H, W), bool, the tumor in each slice.
 

@@ -21,7 +21,7 @@ from mcf_bundle.data.training_data import LeveledSlice, TrainingData
 from mcf_bundle.data.triplet_dataset import SliceRef, TripletDataset
 from mcf_bundle.diffusion.schedule import NoiseSchedule
 from mcf_bundle.errors import ArgumentError
-from mcf_bundle.training.checkpoint import read_checkpoint
+from mcf_bundle.networks.checkpoint import read_checkpoint
 from mcf_bundle.training.inferer import NoisyInferer
 from mcf_bundle.training.prepare_batch import NoisePrepareBatch
 
@@ -141,8 +141,8 @@ def _level_only(training: Sequence[LeveledSlice], levels: Sequence[float]) -> np
     return level_only_scores([item.level for item in training], _labels(training), levels)
 
 
-def _auc(labels: Sequence[int], scores: np.ndarray) -> float:
+def _auc(labels: Sequence[int], scores: np.ndarray) -> float | None:
     if not 0 < sum(labels) < len(labels):
-        return float("nan")
+        return None
     auc = compute_roc_auc(torch.as_tensor(scores), torch.as_tensor(list(labels)))
     return float(np.asarray(auc))

@@ -8,8 +8,8 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
-from mcf_bundle.diffusion.inferer import autocast_call, get_precision
 from mcf_bundle.errors import ArgumentError
+from mcf_bundle.networks.precision import autocast_call, get_precision
 
 
 class NoisyInferer(Inferer):

@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 
 from mcf_bundle.arguments import as_path
 from mcf_bundle.errors import CheckpointError
-from mcf_bundle.training.checkpoint import hash_patient, save_atomically
+from mcf_bundle.networks.checkpoint import hash_patient, save_atomically
 
 logger = logging.getLogger(__name__)
 

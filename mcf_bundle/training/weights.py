@@ -10,7 +10,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from mcf_bundle.arguments import as_path
-from mcf_bundle.training.checkpoint import save_checkpoint
+from mcf_bundle.networks.checkpoint import save_checkpoint
 
 
 class WeightsHandler:

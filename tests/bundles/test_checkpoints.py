@@ -13,7 +13,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from mcf_bundle.training.checkpoint import load_network, read_checkpoint
+from mcf_bundle.networks.checkpoint import load_network, read_checkpoint
 from tests.bundles.config_rules import nodes_of
 
 ROOT = Path(__file__).resolve().parents[2]

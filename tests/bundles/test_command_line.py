@@ -28,20 +28,20 @@ def run_bundle(config: str, *arguments: str, cwd: Path) -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize(
-    ("config", "misspelt", "value", "nearest"),
+    ("config", "misspelled", "value", "nearest"),
     [
         ("inference.json", "--num_image", "24", "--num_images"),
         ("train.json", "--train#trainer#max_epoch", "2", "--train#trainer#max_epochs"),
     ],
 )
-def test_a_misspelt_id_ends_in_one_line_that_names_the_nearest(
-    tmp_path: Path, config: str, misspelt: str, value: str, nearest: str
+def test_a_misspelled_id_ends_in_one_line_that_names_the_nearest(
+    tmp_path: Path, config: str, misspelled: str, value: str, nearest: str
 ) -> None:
-    folders = ("--dataset_dir", "no/such/folder", misspelt, value)
+    folders = ("--dataset_dir", "no/such/folder", misspelled, value)
     ended = run_bundle(str(CONFIGS / config), *folders, cwd=tmp_path)
     assert ended.returncode == 1
     line = ended.stderr.splitlines()[-1]
-    assert line.startswith(f"error: {misspelt}: ")
+    assert line.startswith(f"error: {misspelled}: ")
     assert line.endswith(f"the nearest is {nearest}")
     assert ended.stderr.count("error: ") == 1
     assert "Traceback" not in ended.stderr

@@ -23,7 +23,7 @@ from mcf_bundle.data.generated_case import GENERATED_SLICE
 from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.errors import ArgumentError, CheckpointError, DataError, McfError
 from mcf_bundle.generation.writer import case_name, write_case
-from mcf_bundle.training.checkpoint import hash_patient, read_checkpoint
+from mcf_bundle.networks.checkpoint import hash_patient, read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "bundles" / "mcf_diffusion"

@@ -88,7 +88,6 @@ def test_patients_whom_a_checkpoint_saw_train(cohort: Cohort, datalist: Datalist
     seen = [patient for patient, split in datalist.patient_splits().items() if split != TRAIN]
     splits = make_datalist(cohort, pinned_to_train=seen).patient_splits()
     assert {splits[patient] for patient in seen} == {TRAIN}
-    assert set(splits.values()) == SPLITS
 
 
 def test_the_split_by_slice_is_marked_as_leaking(cohort: Cohort) -> None:

@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from mcf_bundle.data.lgg import dataset_root, institution_of, list_slices, read_cohort, read_volume
+from mcf_bundle.data.phantom import write_phantom_cohort
 from mcf_bundle.data.volume import Channel
 from mcf_bundle.errors import DataError
 
@@ -280,3 +281,12 @@ def test_a_dataset_of_bad_patients_alone_is_an_error_all_the_same(tmp_path: Path
     write_text(tmp_path)
     with pytest.raises(DataError, match=r"no patient could be read \(.*_5\.tif: .*\); repair the files$"):
         read_cohort(tmp_path, skip_bad_patients=True)
+
+
+def test_a_folder_whose_files_carry_another_name_is_named(tmp_path: Path) -> None:
+    write_phantom_cohort(tmp_path / "cohort", 2, 0, size=64)
+    folder = next(path for path in sorted((tmp_path / "cohort").iterdir()) if path.is_dir())
+    folder.rename(folder.with_name("case_a"))
+    with pytest.raises(DataError, match=r"case_a: its files are those of TCGA_"):
+        read_cohort(tmp_path / "cohort")
+    assert "case_a" in read_cohort(tmp_path / "cohort", skip_bad_patients=True).skipped

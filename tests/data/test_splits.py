@@ -93,20 +93,34 @@ def test_the_split_seed_decides() -> None:
 
 
 @pytest.mark.parametrize("split_seed", range(4))
-def test_pinned_patients_train_and_count_towards_the_share(split_seed: int) -> None:
+def test_pinned_patients_train_and_nobody_else_moves(split_seed: int) -> None:
     traits = make_traits(40)
     pinned = [item.patient for item in traits[::4]]
+    free = split_patients(traits, split_seed)
     splits = split_patients(traits, split_seed, pinned_to_train=[*pinned, "somebody else"])
     assert all(splits[patient] == TRAIN for patient in pinned)
+    assert all(splits[patient] == free[patient] for patient in free if patient not in pinned)
     assert "somebody else" not in splits
-    given = Counter(splits.values())
-    assert all(abs(given[split] - share * 40) < 1 for split, share in SPLIT_SHARES.items())
 
 
-def test_more_pinned_patients_than_the_share_leave_the_rest_to_the_other_splits() -> None:
-    traits = make_traits(20)
-    splits = split_patients(traits, 0, pinned_to_train=[item.patient for item in traits[:16]])
-    assert Counter(splits.values()) == {TRAIN: 16, VALIDATION: 2, TEST: 2}
+def test_pinning_the_training_patients_changes_nothing() -> None:
+    traits = make_traits(30)
+    free = split_patients(traits, 0)
+    train = [patient for patient, split in free.items() if split == TRAIN]
+    assert split_patients(traits, 0, pinned_to_train=train) == free
+
+
+def test_generated_cases_train_beside_real_patients_and_change_nobodys_split() -> None:
+    real = make_traits(20)
+    generated = [PatientTraits(f"SYN_A_{i:06d}", "A", 100, COMPLETE) for i in range(9)]
+    splits = split_patients([*real, *generated], 0)
+    assert {splits[item.patient] for item in generated} == {TRAIN}
+    assert {patient: splits[patient] for patient in split_patients(real, 0)} == split_patients(real, 0)
+
+
+def test_generated_cases_alone_are_split_like_patients() -> None:
+    generated = [PatientTraits(f"SYN_A_{i:06d}", "A", 100, COMPLETE) for i in range(20)]
+    assert Counter(split_patients(generated, 0).values()) == {TRAIN: 14, VALIDATION: 3, TEST: 3}
 
 
 def test_small_strata_are_merged_so_that_three_lone_institutions_still_split() -> None:

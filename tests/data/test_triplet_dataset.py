@@ -15,7 +15,7 @@ SCALE = IntensityScale(background=(0.0, 0.0, 0.0), span=(10.0, 10.0, 10.0))
 
 @pytest.fixture
 def volume() -> Volume:
-    """Slice i holds the grey levels 10 i, 10 i + 1 and 10 i + 2 in its three channels; slice 3 has tumor."""
+    """Slice i holds the gray levels 10 i, 10 i + 1 and 10 i + 2 in its three channels; slice 3 has tumor."""
     levels = 10 * np.arange(SLICES)[:, None] + np.arange(3)
     image = np.broadcast_to(levels[:, :, None, None], (SLICES, 3, 4, 6)).astype(np.uint8)
     mask = np.zeros((SLICES, 4, 6), bool)
@@ -28,7 +28,7 @@ def dataset(volume: Volume, scale: IntensityScale = SCALE) -> TripletDataset:
 
 
 def expected(index: int) -> list[float]:
-    """Values of the three channels of a slice in the network range: grey level / span * 2 - 1."""
+    """Values of the three channels of a slice in the network range: gray level / span * 2 - 1."""
     return [(10 * index + channel) / 10 * 2 - 1 for channel in range(3)]
 
 
@@ -95,7 +95,7 @@ def test_the_network_range_is_undone_exactly() -> None:
     np.testing.assert_allclose(from_network_range(to_network_range(image)), image, atol=1e-6)
 
 
-def test_grey_levels_survive_normalization_and_back() -> None:
+def test_gray_levels_survive_normalization_and_back() -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16).repeat(3, 0)
     scale = IntensityScale(background=(0.0, 61.0, 3.0), span=(255.0, 131.5, 47.0))
     back = scale.denormalize(from_network_range(to_network_range(scale.normalize(levels))))

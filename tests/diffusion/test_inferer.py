@@ -11,10 +11,11 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
-from mcf_bundle.diffusion.inferer import PRECISIONS, FusionInferer, autocast_call, get_precision
+from mcf_bundle.diffusion.inferer import FusionInferer
 from mcf_bundle.diffusion.sampler import FusionBatch, SamplerSettings, sample_fusion
 from mcf_bundle.diffusion.schedule import cosine_schedule
 from mcf_bundle.errors import ArgumentError
+from mcf_bundle.networks.precision import PRECISIONS, autocast_call, get_precision
 from mcf_bundle.networks.presets import make_classifier, make_denoiser
 
 SCHEDULE = cosine_schedule()

@@ -23,7 +23,7 @@ def test_replaced_tumor_has_the_donors_ratio_to_tissue():
     host, donor, transform = pair(tissue=(50, 120, 60))
     composite = compose(host, 3, donor, transform)
     np.testing.assert_array_equal(composite.mask, donor.volume.mask[2:5])
-    # Donor ratios 60/100, 160/80, 90/120 times the host's tissue, on a scale of 200 grey levels.
+    # Donor ratios 60/100, 160/80, 90/120 times the host's tissue, on a scale of 200 gray levels.
     np.testing.assert_allclose(composite.image[1, :, 55, 78], (0.15, 1.2, 0.225), rtol=1e-3)
     far = ~disc(128, 55.0, 78.0, 9 + 3 + 1)
     assert not composite.contribution[..., far].any()

@@ -264,7 +264,7 @@ def test_records_stand_in_the_order_of_the_rows(
     for position in order:
         output.keep(found.made[position], ())
     empty: Pool = Pool((), {}, 0)
-    facts = RunFacts(ODD_REJECTED, empty, empty, (), {}, {}, {}, str)
+    facts = RunFacts(ODD_REJECTED, empty, empty, (), {}, {}, {}, str, 8)
     output.finish(replace(found.outcome), facts)
     manifest = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
     assert [record["row"] for record in manifest] == [0, 1, 2, 3]

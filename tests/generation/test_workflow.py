@@ -32,8 +32,8 @@ from mcf_bundle.generation.output_folder import RUN_FILES
 from mcf_bundle.generation.pseudonyms import KEY_VARIABLE
 from mcf_bundle.generation.workflow import GenerationWorkflow
 from mcf_bundle.generation.writer import case_files
+from mcf_bundle.networks.checkpoint import hash_file
 from mcf_bundle.resources import bundle_root
-from mcf_bundle.training.checkpoint import hash_file
 from tests.generation.bundle_runs import KEY, OPEN_GATE, PICKY_GATE, gate, make_workflow, sharing
 
 COUNT = 10

@@ -27,9 +27,9 @@ from mcf_bundle.errors import (
 )
 from mcf_bundle.generation.pseudonyms import KEY_VARIABLE
 from mcf_bundle.generation.workflow import GenerationWorkflow
+from mcf_bundle.networks.checkpoint import read_checkpoint, save_checkpoint
 from mcf_bundle.networks.presets import make_denoiser
 from mcf_bundle.resources import bundle_root
-from mcf_bundle.training.checkpoint import read_checkpoint, save_checkpoint
 from tests.generation.bundle_runs import (
     CLOSED_GATE,
     KEY,

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from mcf_bundle.errors import ArgumentError
+from mcf_bundle.networks.checkpoint import save_checkpoint
 from mcf_bundle.networks.presets import CLASSIFIER_PRESETS, DENOISER_PRESETS, make_classifier, make_denoiser
-from mcf_bundle.training.checkpoint import save_checkpoint
 
 MODEL_FILE_LIMIT = 25_000_000
 """Bytes that a model file of a bundle may have."""

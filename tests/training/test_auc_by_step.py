@@ -17,8 +17,8 @@ from mcf_bundle.data.triplet_dataset import SliceRef
 from mcf_bundle.data.volume import Volume
 from mcf_bundle.diffusion.schedule import cosine_schedule
 from mcf_bundle.errors import ArgumentError, CheckpointError
+from mcf_bundle.networks.checkpoint import save_checkpoint
 from mcf_bundle.training.auc_by_step import AucReport, measure_auc_by_step, score_and_label, tumor_scores
-from mcf_bundle.training.checkpoint import save_checkpoint
 from mcf_bundle.training.inferer import NoisyInferer
 
 SCHEDULE, INFERER = cosine_schedule(), NoisyInferer()
@@ -101,7 +101,7 @@ def test_the_network_is_told_the_step(step: int, timestep: int) -> None:
 def test_one_class_alone_has_no_auc() -> None:
     data = Data()
     data.items = data.items[::2]
-    assert math.isnan(measure(Brightness(), data, 1)["auc"]["1"])
+    assert measure(Brightness(), data, 1)["auc"]["1"] is None
 
 
 def test_score_and_label_are_columns_for_the_metric() -> None:

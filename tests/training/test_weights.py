@@ -7,7 +7,7 @@ import pytest
 from ignite.engine import Engine, Events
 from torch import nn
 
-from mcf_bundle.training.checkpoint import read_checkpoint
+from mcf_bundle.networks.checkpoint import read_checkpoint
 from mcf_bundle.training.weights import WeightsHandler
 
 

@@ -116,7 +116,7 @@ def phantom_volume(
 def _scan(
     channels: Array, scale: float, rng: np.random.Generator, raised_background: bool
 ) -> NDArray[np.uint8]:
-    """Turn relative intensities (S, 3, H, W) into grey levels: bias field, texture, noise, gain, 8 bits."""
+    """Turn relative intensities (S, 3, H, W) into gray levels: bias field, texture, noise, gain, 8 bits."""
     slices, _, size, _ = channels.shape
     gains = rng.uniform((52, 50, 52), (105, 108, 105))
     noise_level = rng.uniform(0.012, 0.04, 3)

@@ -10,8 +10,7 @@ from torch import nn
 
 from mcf_bundle import atomic_file
 from mcf_bundle.errors import CheckpointError, DataError
-from mcf_bundle.networks.presets import make_denoiser
-from mcf_bundle.training.checkpoint import (
+from mcf_bundle.networks.checkpoint import (
     hash_file,
     hash_patient,
     load_network,
@@ -20,6 +19,7 @@ from mcf_bundle.training.checkpoint import (
     save_atomically,
     save_checkpoint,
 )
+from mcf_bundle.networks.presets import make_denoiser
 
 PATIENTS = ["TCGA_HT_7692", "TCGA_CS_4941"]
 
