@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mcf_bundle.data.normalization import IntensityScale
-from mcf_bundle.data.triplets import triplet_indices
+from mcf_bundle.data.triplets import context_indices
 from mcf_bundle.data.volume import Label, Volume
 
 
@@ -54,10 +54,11 @@ class TripletDataset(Dataset):
 
     Args:
         data: the samples, in order.
+        context_slices: neighbors on either side; the paper's network sees one.
     """
 
-    def __init__(self, data: Sequence[SliceRef]) -> None:
-        self.data = tuple(data)
+    def __init__(self, data: Sequence[SliceRef], context_slices: int = 1) -> None:
+        self.data, self.context_slices = tuple(data), context_slices
 
     @property
     def labels(self) -> list[int]:
@@ -75,11 +76,11 @@ class TripletDataset(Dataset):
             then next slice; `label` () int64, see `Label`; `mask` (1, H, W) float32, 0 or 1.
         """
         item = self.data[position]
-        previous, middle, following = triplet_indices(item.index, len(item.volume.image))
-        triplet = to_network_range(item.scale.normalize(item.volume.image[[middle, previous, following]]))
+        context = context_indices(item.index, len(item.volume.image), self.context_slices)
+        triplet = to_network_range(item.scale.normalize(item.volume.image[[item.index, *context]]))
         return {
             "image": torch.from_numpy(triplet[0]),
             "context": torch.from_numpy(triplet[1:].reshape(-1, *triplet.shape[2:])),
             "label": torch.tensor(int(item.label)),
-            "mask": torch.from_numpy(item.volume.mask[middle].astype(np.float32)[None]),
+            "mask": torch.from_numpy(item.volume.mask[item.index].astype(np.float32)[None]),
         }

@@ -56,7 +56,7 @@ class FusionBatch:
 
     host: Tensor
     contribution: Tensor
-    context: Tensor
+    context: Tensor | None
     editable: Tensor
     seeds: Sequence[int]
 
@@ -115,7 +115,8 @@ def sample_fusion(
     for t, t_next in pairs:
         alpha_bar, alpha_bar_next = schedule.at(t, x), schedule.at(t_next, x)
         timesteps = torch.full((len(x),), t - 1, device=x.device)
-        epsilon = denoiser(torch.cat([x, batch.context], dim=1), timesteps)
+        conditioned = x if batch.context is None else torch.cat([x, batch.context], dim=1)
+        epsilon = denoiser(conditioned, timesteps)
         if settings.guidance_scale and classifier is not None:
             gradient = class_gradient(classifier, x, timesteps, settings.label)
             epsilon = guide_noise(epsilon, gradient, alpha_bar, settings.guidance_scale)

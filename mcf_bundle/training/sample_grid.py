@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -34,6 +35,7 @@ class SampleGridHandler:
         start_step: L.
         steps: network calls.
         count: number of slices.
+        condition_keys: what conditions the network, as in `NoisePrepareBatch`; none for an unconditional one.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class SampleGridHandler:
         start_step: int = 300,
         steps: int = 10,
         count: int = 4,
+        condition_keys: Sequence[str] = ("context",),
     ) -> None:
         self.log_dir, self.network, self.dataset, self.schedule = (
             as_path(log_dir, "ckpt_dir"),
@@ -58,7 +61,7 @@ class SampleGridHandler:
             problem = f"{start_step!r} is outside [1, {schedule.num_steps}]"
             raise ArgumentError("grid_step", problem, "choose a step of the schedule")
         self.settings = SamplerSettings(start_step, min(steps, start_step))
-        self.inferer, self.count = inferer, count
+        self.inferer, self.count, self.condition_keys = inferer, count, tuple(condition_keys)
 
     def attach(self, engine: Engine) -> None:
         """Register with the validation engine, whose epoch is the trainer's."""
@@ -75,11 +78,12 @@ class SampleGridHandler:
         chosen = [self.dataset[position] for position in (tumor or range(len(self.dataset)))[: self.count]]
         batch = default_collate(chosen)
         device = next(self.network.parameters()).device
-        image, context = batch["image"].to(device), batch["context"].to(device)
+        image = batch["image"].to(device)
+        conditions = [batch[key].to(device) for key in self.condition_keys]
         fused = FusionBatch(
             host=image,
             contribution=torch.zeros_like(image),
-            context=context,
+            context=torch.cat(conditions, dim=1) if conditions else None,
             editable=torch.ones_like(image[:, :1], dtype=torch.bool),
             seeds=range(len(chosen)),
         )

@@ -15,10 +15,20 @@ CONFIGS = ROOT / "bundles" / "mcf_diffusion" / "configs"
 pytestmark = pytest.mark.subprocess
 
 
-def run_bundle(config: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key != "MCF_DEBUG"}
+def run_bundle(
+    config: str, *arguments: str, cwd: Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", config, *arguments]
+    return run_program(command, cwd=cwd, environment=environment)
+
+
+def run_program(
+    command: list[str], *, cwd: Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    given = os.environ if environment is None else environment
+    environment = {key: value for key, value in given.items() if key != "MCF_DEBUG"}
     return subprocess.run(
-        [sys.executable, "-m", "monai.bundle", "run", "--config_file", config, *arguments],
+        command,
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -59,3 +69,19 @@ def test_a_short_training_runs_from_any_folder_and_writes_below_it(
     assert {"model_last.pt", "model_best.pt", "training_state.pt"} <= written
     assert "val_loss" in ended.stderr
     assert "2/2" in ended.stderr
+
+
+def test_the_demo_s_two_commands_need_no_network(
+    tmp_path: Path, no_network_environment: dict[str, str]
+) -> None:
+    phantom = [sys.executable, "-m", "mcf_bundle", "phantom", "--output_dir", "phantom", "--size", "64"]
+    made = run_program(
+        [*phantom, "--patients", "12", "--seed", "0"], cwd=tmp_path, environment=no_network_environment
+    )
+    assert made.returncode == 0, made.stderr[-4000:]
+    arguments = ("--dataset_dir", "phantom", "--output_dir", "out", "--num_images", "4", "--seed", "0")
+    ended = run_bundle(
+        str(CONFIGS / "inference.json"), *arguments, cwd=tmp_path, environment=no_network_environment
+    )
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    assert (tmp_path / "out" / "report.html").is_file()

@@ -434,3 +434,19 @@ def test_a_classifier_needs_slices_without_tumor(train: Train, generated: Path) 
     error = error_of(train, CLASSIFIER, dataset_dir=str(generated))
     assert isinstance(error, DataError)
     assert error.problem == "no level of the split 'train' has slices with and without tumor"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"context_slices": 0, "condition_keys": [], "network_def#context_channels": 0},
+        {"context_slices": 2, "network_def#context_channels": 12},
+        {"condition_keys": ["mask"], "network_def#context_channels": 1},
+    ],
+    ids=["unconditional", "two neighbors on either side", "mask"],
+)
+def test_what_conditions_the_network_is_a_parameter(
+    train: Train, tmp_path: Path, overrides: dict[str, Any]
+) -> None:
+    train(**overrides)
+    assert read_checkpoint(tmp_path / "run" / "model_last.pt").kind == "denoiser"

@@ -6,7 +6,7 @@ import torch
 
 from mcf_bundle.data.normalization import IntensityScale
 from mcf_bundle.data.triplet_dataset import SliceRef, TripletDataset, from_network_range, to_network_range
-from mcf_bundle.data.triplets import triplet_indices
+from mcf_bundle.data.triplets import context_indices, triplet_indices
 from mcf_bundle.data.volume import Label, Volume
 
 SLICES = 5
@@ -100,3 +100,9 @@ def test_gray_levels_survive_normalization_and_back() -> None:
     scale = IntensityScale(background=(0.0, 61.0, 3.0), span=(255.0, 131.5, 47.0))
     back = scale.denormalize(from_network_range(to_network_range(scale.normalize(levels))))
     assert (back == levels).all()
+
+
+def test_neighbors_stand_nearest_first_and_the_ends_stand_in_for_what_is_beyond() -> None:
+    assert context_indices(5, 20, 2) == [4, 6, 3, 7]
+    assert context_indices(0, 20, 2) == [0, 1, 0, 2]
+    assert context_indices(5, 20, 0) == []
