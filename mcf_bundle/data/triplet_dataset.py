@@ -72,8 +72,8 @@ class TripletDataset(Dataset):
         """Return one sample.
 
         Returns:
-            `image` (3, H, W) float32, network range; `context` (6, H, W) float32, network range, previous
-            then next slice; `label` () int64, see `Label`; `mask` (1, H, W) float32, 0 or 1.
+            `image` (3, H, W) float32, network range; `context` (6 * context_slices, H, W) float32, network
+            range, previous then next slice; `label` () int64, see `Label`; `mask` (1, H, W) float32, 0 or 1.
         """
         item = self.data[position]
         context = context_indices(item.index, len(item.volume.image), self.context_slices)

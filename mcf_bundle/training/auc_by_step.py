@@ -62,7 +62,7 @@ def measure_auc_by_step(
 
     Returns:
         `auc` by step, `level_only_auc` on all and on the matched validation slices, and the counts behind
-        them; nan where a class is missing.
+        them; None where a class is missing.
     """
     matched = data.matched_slices(VALIDATION, repeat=False)
     labels = [int(item.label) for item in matched]
