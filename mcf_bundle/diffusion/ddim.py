@@ -17,7 +17,9 @@ def ddim_step(
     eta: float = 0.0,
     noise: Tensor | None = None,
 ) -> Tensor:
-    """Walk from x_t to x_{t_next} (Song et al. 2021, Eq. 12 and 16; the paper uses eta = 0).
+    """Walk from x_t to x_{t_next} (Algorithm 1, line 6; the paper uses eta = 0).
+
+    The formula is that of Song et al. (2021, Eq. 12 and 16).
 
     The time that comes next is an argument; nothing is recomputed from t, so the scales of successive steps
     telescope.

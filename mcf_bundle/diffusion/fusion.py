@@ -31,6 +31,8 @@ def fuse_noised(
 ) -> Tensor:
     """Noise host and tumor separately, each with half the noise, and add them: x_L of fusion 1 (Eq. 5).
 
+    Algorithm 1, line 3, in the README of the authors' repository feiyueaaa/MCFDiffusion:
+
     x_L = sqrt(ab) a + 1/2 sqrt(1 - ab) e_a + sqrt(ab) b + 1/2 sqrt(1 - ab) e_b
 
     With e_a = e_b the noise has the size sqrt(1 - ab) that the denoiser was trained for; two independent
@@ -49,7 +51,7 @@ def fuse_noised(
 
 
 def noise_composite(host: Tensor, contribution: Tensor, epsilon: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Put the tumor into the image first, then noise once by Eq. 1: x_L of fusion 2 (Eq. 6).
+    """Put the tumor into the image first, then noise once (Eq. 1): x_L of the paper's fusion 2.
 
     Arguments as in `fuse_noised`, with one noise.
     """
@@ -77,7 +79,7 @@ def _composite(
 
 
 FUSIONS: dict[str, Fusion] = {"fusion1": _shared, "fusion1_independent": _independent, "fusion2": _composite}
-"""Fusions by name: Eq. 5 with one shared noise, the public notebook's variant of it with two, and Eq. 6."""
+"""Fusions by name: Eq. 5 with one shared noise, the notebook's variant of it with two, and fusion 2."""
 
 
 def get_fusion(name: str) -> Fusion:

@@ -30,7 +30,9 @@ def class_gradient(
 
 
 def guide_noise(epsilon: Tensor, gradient: Tensor, alpha_bar: Tensor, scale: float) -> Tensor:
-    """Return epsilon - w sqrt(1 - alpha_bar) grad (Dhariwal and Nichol 2021, Algorithm 2).
+    """Return epsilon - w sqrt(1 - alpha_bar) grad (Algorithm 1, line 5).
+
+    The formula is that of Dhariwal and Nichol (2021, Algorithm 2).
 
     Args:
         epsilon: the denoiser's estimate at x_t.

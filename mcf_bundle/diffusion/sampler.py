@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mcf_bundle.diffusion.ddim import ddim_step
 from mcf_bundle.diffusion.fusion import get_fusion
 from mcf_bundle.diffusion.guidance import class_gradient, guide_noise
 from mcf_bundle.diffusion.noising import add_noise
 from mcf_bundle.diffusion.schedule import NoiseSchedule
+from mcf_bundle.diffusion.solvers import make_solver
 from mcf_bundle.errors import ArgumentError
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -24,9 +24,13 @@ class SamplerSettings:
 
     Attributes:
         start_step: L, where fusion happens, in [1, T].
-        steps: network calls between L and 0.
+        steps: calls of the denoiser between L and 0.
         fusion: a key of `FUSIONS`.
+        solver: a key of `SOLVERS`.
+        spacing: a key of `SPACINGS`.
         guidance_scale: w of the classifier guidance; 0 is none.
+        guidance_interval: (lowest, highest) step at which guidance acts; outside it the classifier is not
+            called.
         eta: DDIM's stochasticity; 0 is the paper's.
         keep_outside: hold everything outside the grown mask at the host, at every step.
         label: the class that guidance steers towards.
@@ -35,7 +39,10 @@ class SamplerSettings:
     start_step: int
     steps: int
     fusion: str = "fusion2"
+    solver: str = "ddim"
+    spacing: str = "uniform"
     guidance_scale: float = 0.0
+    guidance_interval: tuple[int, int] = (1, 1000)
     eta: float = 0.0
     keep_outside: bool = True
     label: int = 1
@@ -105,25 +112,25 @@ def sample_fusion(
     if settings.guidance_scale and classifier is None:
         raise ArgumentError("guidance_scale", "guidance needs a classifier", "give one, or 0")
     draw_noise = SampleNoise(batch.seeds, batch.host)
-    pairs = schedule.time_pairs(settings.start_step, settings.steps)
-    x = get_fusion(settings.fusion)(
-        batch.host, batch.contribution, draw_noise, schedule.at(settings.start_step, batch.host)
-    )
+    solver = make_solver(settings.solver, eta=settings.eta, draw_noise=draw_noise)
+    lowest, highest = settings.guidance_interval
+    pairs = schedule.time_pairs(settings.start_step, settings.steps, settings.spacing)
+    times = torch.tensor([settings.start_step, *(t_next for _, t_next in pairs)])
+    # Everything that depends on time goes to the device once: the loop itself never waits for it.
+    levels = schedule.at(times, batch.host).split(1)
+    timesteps = (times - 1).clamp(min=0).to(batch.host.device)[:, None].expand(-1, len(batch.host))
+    x = get_fusion(settings.fusion)(batch.host, batch.contribution, draw_noise, levels[0])
     # The same noise that fusion drew first holds the outside, so host and tumor stay parts of one noisy
     # image.
     outside_noise = SampleNoise(batch.seeds, batch.host)()
-    for t, t_next in pairs:
-        alpha_bar, alpha_bar_next = schedule.at(t, x), schedule.at(t_next, x)
-        timesteps = torch.full((len(x),), t - 1, device=x.device)
+    for i, (t, _) in enumerate(pairs):
+        alpha_bar, alpha_bar_next = levels[i], levels[i + 1]
         conditioned = x if batch.context is None else torch.cat([x, batch.context], dim=1)
-        epsilon = denoiser(conditioned, timesteps)
-        if settings.guidance_scale and classifier is not None:
-            gradient = class_gradient(classifier, x, timesteps, settings.label)
+        epsilon = denoiser(conditioned, timesteps[i])
+        if settings.guidance_scale and classifier is not None and lowest <= t <= highest:
+            gradient = class_gradient(classifier, x, timesteps[i], settings.label)
             epsilon = guide_noise(epsilon, gradient, alpha_bar, settings.guidance_scale)
-        # The last step adds no noise, whatever eta.
-        eta = settings.eta if t_next > 0 else 0.0
-        noise = draw_noise() if eta > 0 else None
-        x = ddim_step(x, epsilon, alpha_bar, alpha_bar_next, eta=eta, noise=noise)
+        x = solver.step(x, epsilon, alpha_bar, alpha_bar_next)
         if settings.keep_outside:
             x = torch.where(batch.editable, x, add_noise(batch.host, outside_noise, alpha_bar_next))
     return x

@@ -42,14 +42,19 @@ class NoiseSchedule:
         values = self.alpha_bar[steps].to(device=like.device, dtype=torch.float32)
         return values.reshape(-1, *[1] * (like.ndim - 1))
 
-    def time_pairs(self, start_step: int, steps: int) -> list[tuple[int, int]]:
+    def time_pairs(self, start_step: int, steps: int, spacing: str = "uniform") -> list[tuple[int, int]]:
         """Return the pairs (t, t_next) that lead from `start_step` to 0 in `steps` network calls.
 
-        The times are a rounded linspace; each t_next is the next pair's t, so the scales of a sampler
-        telescope for any number of steps (schedulers that recompute t - T // n do not).
+        Each t_next is the next pair's t, so the scales of a sampler telescope for any number of steps
+        (schedulers that recompute t - T // n do not).
+
+        Args:
+            start_step: L, in [1, T].
+            steps: number of pairs, in [1, L].
+            spacing: a key of `SPACINGS`; times are rounded, and moved apart where two would coincide.
 
         Raises:
-            ArgumentError: if not 1 <= start_step <= T or not 1 <= steps <= start_step.
+            ArgumentError: if an argument is outside its range, or the spacing does not exist.
         """
         if not 1 <= start_step <= self.num_steps:
             raise ArgumentError(
@@ -63,8 +68,36 @@ class NoiseSchedule:
                 f"{steps} is outside [1, start_step = {start_step}]",
                 "choose no more calls than steps",
             )
-        times = [round(start_step * (steps - i) / steps) for i in range(steps + 1)]
+        if spacing not in SPACINGS:
+            raise ArgumentError(
+                "spacing", f"{spacing!r} does not exist", f"choose one of {', '.join(SPACINGS)}"
+            )
+        times = [*SPACINGS[spacing](self, start_step, steps), 0]
+        for i in range(1, steps):
+            times[i] = max(min(times[i], times[i - 1] - 1), steps - i)
         return list(pairwise(times))
+
+
+def _uniform(schedule: NoiseSchedule, start_step: int, steps: int) -> list[int]:
+    return [round(start_step * (steps - i) / steps) for i in range(steps)]
+
+
+def _quadratic(schedule: NoiseSchedule, start_step: int, steps: int) -> list[int]:
+    return [round(start_step * ((steps - i) / steps) ** 2) for i in range(steps)]
+
+
+def _log_signal_to_noise(schedule: NoiseSchedule, start_step: int, steps: int) -> list[int]:
+    values = torch.logit(schedule.alpha_bar[1 : start_step + 1])
+    wanted = torch.linspace(values[-1].item(), values[0].item(), steps, dtype=torch.float64)
+    return [start_step, *(1 + int((values - value).abs().argmin()) for value in wanted[1:].tolist())]
+
+
+SPACINGS: dict[str, Callable[[NoiseSchedule, int, int], list[int]]] = {
+    "uniform": _uniform,
+    "quadratic": _quadratic,
+    "logsnr": _log_signal_to_noise,
+}
+"""Ways to choose n times in [1, L], L first: equal steps of t, of sqrt(t), or of log signal to noise."""
 
 
 def cosine_schedule(

@@ -347,3 +347,43 @@ def test_noise_is_standard_normal_and_fresh_at_each_draw() -> None:
     assert first.std().item() == pytest.approx(1, abs=0.01)
     assert abs(torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1].item()) < 0.01
     assert abs(torch.corrcoef(first.flatten(1))[0, 1].item()) < 0.01
+
+
+# --- Guidance in an interval -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interval", [(1, 1000), (100, 300), (201, 1000), (1, 99)])
+def test_the_classifier_is_called_at_the_steps_of_its_interval_alone(interval: tuple[int, int]) -> None:
+    called: list[int] = []
+
+    def classifier(x: Tensor, timesteps: Tensor) -> Tensor:
+        called.append(int(timesteps[0]) + 1)
+        return x.flatten(1)[:, :2]
+
+    settings = SamplerSettings(400, 8, guidance_scale=1.0, guidance_interval=interval)
+    sample_fusion(make_batch(), GaussianDenoiser(), classifier, SCHEDULE, settings)
+    expected = [t for t in range(400, 0, -50) if interval[0] <= t <= interval[1]]
+    assert called == expected
+
+
+def test_an_interval_without_a_step_equals_no_guidance() -> None:
+    torch.manual_seed(0)
+    classifier = randomized(make_classifier("smoke"))
+    batch = make_batch(size=32)
+    unguided = SamplerSettings(400, 4)
+    outside = replace(unguided, guidance_scale=5.0, guidance_interval=(401, 1000))
+    with_it = sample_fusion(batch, GaussianDenoiser(), classifier, SCHEDULE, outside)
+    assert torch.equal(with_it, sample_fusion(batch, GaussianDenoiser(), None, SCHEDULE, unguided))
+
+
+@pytest.mark.parametrize("solver", ["dpm_solver", "unipc"])
+def test_second_order_solvers_need_fewer_calls_for_the_same_image(solver: str) -> None:
+    batch = gaussian_hosts(count=1, size=32)
+    every_step = SamplerSettings(300, 300, keep_outside=False)
+    few = replace(every_step, steps=6, spacing="logsnr")
+    images = [
+        sample_fusion(batch, GaussianDenoiser(), None, SCHEDULE, settings)
+        for settings in (every_step, few, replace(few, solver=solver))
+    ]
+    first_order, second_order = ((image - images[0]).abs().mean() for image in images[1:])
+    assert second_order < first_order / 3
