@@ -23,19 +23,26 @@ _TRACKING_ARGUMENTS = {"output_dir", "tracking_uri", "experiment_name", "run_nam
 _SEPARATOR = re.compile("#|::")
 
 
-def check_command(arguments: Sequence[str]) -> None:
+def check_command(arguments: Sequence[str]) -> dict[str, Any] | None:
     """Refuse a command line of ``monai.bundle run`` with overrides that do not fit its config files.
 
     Args:
         arguments: what stands after ``run`` or ``run_workflow``; nothing is checked without a config file.
 
+    Returns:
+        The config that MONAI runs: the files merged, then the overrides; '$' and '@' strings as they stand.
+        None without a config file.
+
     Raises:
         ArgumentError: an override names an id that the config does not have.
     """
     given, overrides = read_command(arguments)
-    if given.get("config_file"):
-        config = ConfigParser.load_config_files(given["config_file"])
-        check_overrides(overrides, config, also_legal=_TRACKING_ARGUMENTS if given.get("tracking") else ())
+    if not given.get("config_file"):
+        return None
+    parser = ConfigParser(ConfigParser.load_config_files(given["config_file"]))
+    check_overrides(overrides, parser.get(), also_legal=_TRACKING_ARGUMENTS if given.get("tracking") else ())
+    parser.update(overrides)
+    return parser.get()
 
 
 def read_command(arguments: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:

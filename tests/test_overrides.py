@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from mcf_bundle.errors import ArgumentError
 from mcf_bundle.overrides import check_command, check_overrides, read_command
@@ -109,4 +110,22 @@ def test_tracking_brings_arguments_of_its_own(tmp_path: Path) -> None:
 
 
 def test_command_without_config_file_is_left_to_monai() -> None:
-    check_command(["--num_image", "3"])
+    assert check_command(["--num_image", "3"]) is None
+
+
+@pytest.mark.filterwarnings("ignore:Default logging file")
+def test_the_config_of_a_command_is_the_one_that_monai_runs(tmp_path: Path) -> None:
+    bundle, overlay = tmp_path / "train.json", tmp_path / "overlay.json"
+    bundle.write_text(json.dumps({**CONFIG, "network": "$@network_def.to(@device)", "crop": None}))
+    overlay.write_text(json.dumps({"+train": {"size": 3}, "train#handlers": [], "num_images": 5}))
+    overrides = {"num_images": 24, "train#trainer#max_epochs": 2, "train::trainer::amp": True}
+    typed = [word for name, value in overrides.items() for word in (f"--{name}", str(value))]
+    config = check_command(["--config_file", f"['{bundle}','{overlay}']", *typed])
+    monai = ConfigWorkflow([str(bundle), str(overlay)], logging_file=False, **overrides).parser.get()
+    assert config == {key: value for key, value in monai.items() if key != ConfigParser.meta_key}
+    assert config["train"] == {
+        "trainer": {"_target_": "SupervisedTrainer", "max_epochs": 2, "amp": True},
+        "handlers": [],
+        "size": 3,
+    }
+    assert (config["num_images"], config["network"]) == (24, "$@network_def.to(@device)")

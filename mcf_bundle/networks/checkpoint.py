@@ -28,7 +28,10 @@ class Checkpoint:
         preset: name of the architecture.
         kind: what the network is: "denoiser", "classifier" or "gate".
         patients: hashes of the patients that the weights were trained on, see `hash_patient`.
+        validation_patients: hashes of the patients on whom the epoch was chosen; empty in files from before
+            they were stored.
         info: settings worth knowing (epoch, steps, data), plain values.
+        record: versions and machine that made the weights, plain values; empty where nothing is known.
         weights: state_dict.
         sha256: hash of the file.
     """
@@ -39,6 +42,8 @@ class Checkpoint:
     info: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     sha256: str = ""
+    validation_patients: frozenset[str] = frozenset()
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 def hash_patient(patient: str) -> str:
@@ -75,6 +80,8 @@ def save_checkpoint(
     kind: str,
     patients: Iterable[str],
     info: Mapping[str, Any],
+    validation_patients: Iterable[str] = (),
+    record: Mapping[str, Any] | None = None,
     dtype: torch.dtype = torch.float16,
 ) -> None:
     """Write weights for use, without training state.
@@ -86,11 +93,21 @@ def save_checkpoint(
         kind: see `Checkpoint`.
         patients: names of the training patients; only their hashes are stored.
         info: plain values.
+        validation_patients: names of the patients on whom the epoch was chosen, stored likewise.
+        record: see `Checkpoint`.
         dtype: float16 halves the file and costs 2e-4 of the output.
     """
     stored = {key: value.to(dtype) if value.is_floating_point() else value for key, value in weights.items()}
-    meta = {"format": FORMAT, "preset": preset, "kind": kind, "patients": sorted(map(hash_patient, patients))}
-    save_atomically({"model": stored, "meta": {**meta, "info": dict(info)}}, path)
+    meta = {
+        "format": FORMAT,
+        "preset": preset,
+        "kind": kind,
+        "patients": sorted(map(hash_patient, patients)),
+        "validation_patients": sorted(map(hash_patient, validation_patients)),
+        "info": dict(info),
+        "record": dict(record or {}),
+    }
+    save_atomically({"model": stored, "meta": meta}, path)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -121,6 +138,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         meta["info"],
         content["model"],
         hash_file(path),
+        frozenset(meta.get("validation_patients", ())),
+        meta.get("record", {}),
     )
 
 
@@ -159,9 +178,33 @@ class TrainedNetwork:
 
 
 def load_trained(
-    network: nn.Module, ckpt: str | Path, *, preset: str, kind: str, device: torch.device
-) -> TrainedNetwork:
-    """Load a checkpoint, freeze the network and move it to a device; errors as in `load_network`."""
+    network: nn.Module,
+    ckpt: str | Path | None,
+    *,
+    preset: str,
+    kind: str,
+    device: torch.device,
+    optional: bool = False,
+) -> TrainedNetwork | None:
+    """Load a checkpoint, freeze the network and move it to a device; errors as in `load_network`.
+
+    Args:
+        network: the architecture; its weights are replaced.
+        ckpt: the file; None only for an `optional` network.
+        preset: name of the architecture.
+        kind: see `Checkpoint`.
+        device: where the network goes.
+        optional: whether the run can do without, as guidance of scale 0 does without its classifier.
+
+    Returns:
+        The network with its checkpoint; None for an optional one without a file.
+
+    Raises:
+        ArgumentError: if a file is needed and none is given.
+    """
     check_device(device)
-    checkpoint = load_network(network, as_path(ckpt, "ckpt"), preset=preset, kind=kind)
+    if optional and ckpt is None:
+        return None
+    name = "ckpt" if kind == "denoiser" else f"{kind}_ckpt"
+    checkpoint = load_network(network, as_path(ckpt, name), preset=preset, kind=kind)
     return TrainedNetwork(network.eval().requires_grad_(False).to(device), checkpoint)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from monai.networks.nets.diffusion_model_unet import DiffusionModelEncoder, get_timestep_embedding
+from monai.networks.nets.diffusion_model_unet import DiffusionModelEncoder
 from monai.networks.utils import pixelunshuffle
 from torch import Tensor, nn
 
+from mcf_bundle.networks.exportable import ExportableNetwork
 
-class NoisyClassifier(nn.Module):
+
+class NoisyClassifier(ExportableNetwork):
     """MONAI's `DiffusionModelEncoder` with a head that fits every image size.
 
     MONAI 1.6.1's encoder ends in a linear layer of 4,096 inputs, which only 64 x 64 images give; here the
@@ -36,9 +38,9 @@ class NoisyClassifier(nn.Module):
             out_channels=out_channels,
             **encoder,
         )
-        width = self.encoder.block_out_channels[-1]
-        self.encoder.out = nn.Identity()
-        self.head = nn.Linear(2 * width, out_channels)
+        self.width = self.encoder.block_out_channels[-1]
+        self.encoder.out = nn.Identity()  # so that it returns its last feature map, flattened
+        self.head = nn.Linear(2 * self.width, out_channels)
         self.size_divisor = stem * 2 ** len(self.encoder.block_out_channels)
 
     def forward(self, x: Tensor, timesteps: Tensor | None = None) -> Tensor:
@@ -53,10 +55,6 @@ class NoisyClassifier(nn.Module):
         """
         if timesteps is None:
             timesteps = torch.zeros(1, dtype=torch.long, device=x.device)
-        embedding = get_timestep_embedding(timesteps.expand(x.shape[0]), self.encoder.block_out_channels[0])
-        embedding = self.encoder.time_embed(embedding.to(x.dtype))
-        h = self.encoder.conv_in(x if self.stem == 1 else pixelunshuffle(x, self.spatial_dims, self.stem))
-        for block in self.encoder.down_blocks:
-            h, _ = block(hidden_states=h, temb=embedding, context=None)
-        h = h.flatten(2)
+        x = x if self.stem == 1 else pixelunshuffle(x, self.spatial_dims, self.stem)
+        h = self.encoder(x, timesteps.expand(x.shape[0])).unflatten(1, (self.width, -1))
         return self.head(torch.cat([h.mean(2), h.amax(2)], dim=1))

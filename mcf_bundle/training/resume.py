@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 STATE_FILE = "training_state.pt"
 """Name of the file that a run goes on from."""
 
+PATIENTS, VALIDATION_PATIENTS = "patients", "validation_patients"
+"""Parts of a run's identity that are lists of names; their hashes are stored."""
+
 
 class ResumeHandler:
     """Write the whole training state after each epoch, and go on from it when it is there.
@@ -29,9 +32,9 @@ class ResumeHandler:
     Args:
         folder: where training_state.pt goes.
         parts: objects with state_dict and load_state_dict, by name (network, optimizer, ema, ...).
-        identity: what makes a run the same run (preset, kind, training patients, ...), plain values; a state
-            with other ones is refused, since going on would mix two runs. What it leaves out (learning rate,
-            loss, batch size, crop) may change between two parts of a run.
+        identity: what makes a run the same run (preset, kind, training and validation patients, ...), plain
+            values; a state with other ones is refused, since going on would mix two runs. What it leaves out
+            (learning rate, loss, batch size, crop) may change between two parts of a run.
         every: epochs between two writes.
     """
 
@@ -40,8 +43,11 @@ class ResumeHandler:
     ) -> None:
         self.path = as_path(folder, "ckpt_dir") / STATE_FILE
         self.parts, self.every = dict(parts), every
-        patients = {"patients": sorted(map(hash_patient, identity.get("patients", ())))}
-        self.identity = {**identity, **patients}
+        hashed = {
+            name: sorted(map(hash_patient, identity.get(name, ())))
+            for name in (PATIENTS, VALIDATION_PATIENTS)
+        }
+        self.identity = {**identity, **hashed}
 
     def attach(self, engine: Engine) -> None:
         """Register with the engine."""
@@ -51,15 +57,21 @@ class ResumeHandler:
     def restore(self, engine: Engine) -> None:
         """Load the state, if there is one, and set the engine to its epoch.
 
+        An engine that has trained before goes on with what it holds: a federated client is given averaged
+        weights between two rounds, and the state would undo them.
+
         Raises:
             CheckpointError: if the file is damaged, or belongs to another run.
         """
-        if not self.path.is_file():
+        if engine.state.iteration or not self.path.is_file():
             return
         state = self._read()
+        # States from before the validation patients were stored are those of the same split.
+        identity = {VALIDATION_PATIENTS: self.identity[VALIDATION_PATIENTS], **state["identity"]}
         for name, value in self.identity.items():
-            if state["identity"].get(name) != value:
-                stored = "other ones" if name == "patients" else repr(state["identity"].get(name))
+            if identity.get(name) != value:
+                people = name in (PATIENTS, VALIDATION_PATIENTS)
+                stored = "other ones" if people else repr(identity.get(name))
                 problem = f"belongs to a run with {name}: {stored}"
                 raise CheckpointError(
                     self.path, problem, "give another ckpt_dir, or the settings of that run"

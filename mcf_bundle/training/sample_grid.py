@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from ignite.engine import Engine, Events
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 from torch.utils.tensorboard import SummaryWriter
 
-from mcf_bundle.arguments import as_path
 from mcf_bundle.data.triplet_dataset import TripletDataset
 from mcf_bundle.data.volume import Channel, Label
 from mcf_bundle.diffusion.sampler import FusionBatch, SamplerSettings, sample_fusion
@@ -27,7 +25,7 @@ class SampleGridHandler:
     result below.
 
     Args:
-        log_dir: TensorBoard's folder.
+        writer: TensorBoard's writer; whoever made it closes it.
         network: the averaged denoiser.
         dataset: the validation slices; the first tumor slices are taken.
         schedule: the noise schedule.
@@ -40,7 +38,7 @@ class SampleGridHandler:
 
     def __init__(
         self,
-        log_dir: str | Path,
+        writer: SummaryWriter,
         network: nn.Module,
         dataset: TripletDataset,
         schedule: NoiseSchedule,
@@ -51,12 +49,7 @@ class SampleGridHandler:
         count: int = 4,
         condition_keys: Sequence[str] = ("context",),
     ) -> None:
-        self.log_dir, self.network, self.dataset, self.schedule = (
-            as_path(log_dir, "ckpt_dir"),
-            network,
-            dataset,
-            schedule,
-        )
+        self.writer, self.network, self.dataset, self.schedule = writer, network, dataset, schedule
         if not 1 <= start_step <= schedule.num_steps:
             problem = f"{start_step!r} is outside [1, {schedule.num_steps}]"
             raise ArgumentError("grid_step", problem, "choose a step of the schedule")
@@ -69,8 +62,8 @@ class SampleGridHandler:
 
     def __call__(self, engine: Engine) -> None:
         """Draw the grid."""
-        with SummaryWriter(self.log_dir) as writer:
-            writer.add_image("slices above, denoised below", self.draw(), engine.state.epoch)
+        self.writer.add_image("slices above, denoised below", self.draw(), engine.state.epoch)
+        self.writer.flush()
 
     def draw(self) -> Tensor:
         """Return the grid, (1, 2 * H, count * W), float32, [0, 1]."""

@@ -6,15 +6,28 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
 from mcf_bundle.arguments import as_path
+from mcf_bundle.data.generated_case import read_origins
+from mcf_bundle.data.training_data import TrainingData
 from mcf_bundle.networks.checkpoint import save_checkpoint
+from mcf_bundle.run_record import describe_code, device_name
+
+
+def patients_behind(data: TrainingData, split: str) -> list[str]:
+    """Return the names of a split's patients, and of the hosts and donors of generated ones among them."""
+    names = {volume.patient for volume in data.volumes(split)}
+    origins = read_origins(data.cohort.root)
+    return sorted(names.union(*(origins.get(name, ()) for name in names)))
 
 
 class WeightsHandler:
     """Write the averaged weights for use: `last` after each validation, `best` when it improves.
+
+    Each file also records the versions, the device and the number of threads that made it.
 
     Args:
         folder: where model_last.pt and model_best.pt go.
@@ -22,6 +35,7 @@ class WeightsHandler:
         preset: name of the architecture.
         kind: see `Checkpoint`.
         patients: names of the training patients.
+        validation_patients: names of the patients whose metric chooses the epoch.
         info: plain values to store.
         metric: key of the validation metric, lower is better if `lower_is_better`.
         lower_is_better: whether a fall of the metric is an improvement.
@@ -35,6 +49,7 @@ class WeightsHandler:
         preset: str,
         kind: str,
         patients: Iterable[str],
+        validation_patients: Iterable[str],
         info: Mapping[str, Any],
         metric: str,
         lower_is_better: bool,
@@ -45,7 +60,18 @@ class WeightsHandler:
             metric,
             -1 if lower_is_better else 1,
         )
-        self.meta: dict[str, Any] = {"preset": preset, "kind": kind, "patients": tuple(patients)}
+        device = next(network.parameters()).device
+        self.meta: dict[str, Any] = {
+            "preset": preset,
+            "kind": kind,
+            "patients": tuple(patients),
+            "validation_patients": tuple(validation_patients),
+            "record": {
+                **describe_code(),
+                "device": device_name(device),
+                "num_threads": torch.get_num_threads(),
+            },
+        }
         self.info, self.best = dict(info), -float("inf")
 
     def attach(self, engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""What a bundle's config must not do: each rule takes a config and lists its violations."""
+"""What a config must not do: each rule takes a config and lists its violations."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ PROPERTIES = {
 }
 """Ids that MONAI's tools look for, such as MONAI Label and MonaiAlgo."""
 
-_ROOTED = re.compile(r"(?:~|/|[A-Za-z]:[\\/])")
+_ROOTED = re.compile(r"(?:~|/|[A-Za-z]:[\\/]|\\\\|file:)")
 _ROOTED_LITERAL = re.compile(
     r"""["'](?:~|/(?:home|root|Users|mnt|media|data|tmp|work|opt|var|srv|scratch)\b|[A-Za-z]:[\\/])"""
 )
+_PERSONAL = re.compile(r"(?<![\w.])[/\\](?:home|Users)[/\\]\w|\bPath\.home\(|\bHOME\b|\bUSERPROFILE\b")
+_SCRIPTS = re.compile(r"(?<![\w./])scripts\b(?![/\w])")
 _SEPARATOR = re.compile("#|::")
 
 Config = Mapping[str, Any]
@@ -36,11 +38,11 @@ Config = Mapping[str, Any]
 
 
 def duplicated_keys(text: str) -> list[str]:
-    """JSON keeps the last of two equal keys in silence."""
+    """JSON keeps the last of two equal keys in silence, and MONAI takes `a#b` and `a::b` for the same."""
     found: list[str] = []
 
     def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
+        keys = [key.replace("::", "#") for key, _ in pairs]
         found.extend(sorted({key for key in keys if keys.count(key) > 1}))
         return dict(pairs)
 
@@ -74,20 +76,20 @@ def imports_with_references(config: Config) -> list[str]:
 
 def scripts_imports(config: Config) -> list[str]:
     """A package called scripts would be found only in one folder, and shadows every other one."""
-    code = re.compile(r"\bscripts\b(?:\.|\s+import\b|$)")
     return [
         text
         for path, text in strings(config)
-        if (text.startswith("$") or path.endswith("_target_")) and code.search(text)
+        if (text.startswith("$") or path.endswith("_target_")) and _SCRIPTS.search(text)
     ]
 
 
 def absolute_paths(config: Config) -> list[str]:
-    """A path from the root of somebody's disk exists nowhere else."""
+    """A path from the root of somebody's disk, or through somebody's home, exists nowhere else."""
     return [
         text
         for _, text in strings(config)
-        if (_ROOTED_LITERAL.search(text) if text.startswith("$") else _ROOTED.match(text))
+        if _PERSONAL.search(text)
+        or (_ROOTED_LITERAL.search(text) if text.startswith("$") else _ROOTED.match(text))
     ]
 
 
@@ -163,52 +165,18 @@ def unknown_references(config: Config) -> list[str]:
 
 
 def unknown_overlay_keys(overlay: Config, base: Config) -> list[str]:
-    """Keys of an overlay that its base lacks: MONAI would add them, and nothing would read them."""
-    return [key for key in overlay if not has_id(base, key.removeprefix("+"))]
+    """Keys of an overlay that its base lacks: MONAI would add them, and nothing would read them.
+
+    Beside a `_target_` every argument that it takes is known, whether or not the base sets it, and so are the
+    ids that MONAI reads by itself.
+    """
+    return [key for key in overlay if not _is_known(key.removeprefix("+"), base)]
 
 
 def repeated_subtrees(one: Config, other: Config) -> list[str]:
     """Subtrees of more than 12 leaves that stand in both configs: a fork by copying."""
     known = {json.dumps(node, sort_keys=True) for _, node in _large_nodes(one)}
     return [path for path, node in _large_nodes(other) if json.dumps(node, sort_keys=True) in known]
-
-
-# --- Metadata --------------------------------------------------------------------------------------
-
-METADATA_KEYS = {
-    "schema",
-    "version",
-    "changelog",
-    "name",
-    "monai_version",
-    "pytorch_version",
-    "numpy_version",
-    "required_packages_version",
-    "task",
-    "description",
-    "authors",
-    "copyright",
-    "network_data_format",
-}
-TENSOR_KEYS = {"type", "format", "num_channels", "spatial_shape", "dtype", "value_range", "channel_def"}
-
-
-def metadata_problems(metadata: Config) -> list[str]:
-    """What the model zoo's schema and its checks would refuse."""
-    missing = sorted(METADATA_KEYS - metadata.keys())
-    if missing:
-        return [f"lacks {key}" for key in missing]
-    found = [] if metadata["version"] in metadata["changelog"] else ["the version has no changelog entry"]
-    tensors = metadata["network_data_format"]
-    for kind, first in (("inputs", "image"), ("outputs", "pred")):
-        if next(iter(tensors.get(kind, {})), None) != first:
-            found.append(f"the first of {kind} is not {first}")
-        for name, tensor in tensors.get(kind, {}).items():
-            found += [f"{kind} {name} lacks {key}" for key in sorted(TENSOR_KEYS - tensor.keys())]
-            channels = [str(number) for number in range(tensor.get("num_channels", 0))]
-            if list(tensor.get("channel_def", {})) != channels:
-                found.append(f"channel_def of {name} does not count its channels from 0")
-    return found
 
 
 # --- Walking ---------------------------------------------------------------------------------------
@@ -229,6 +197,18 @@ def strings(node: Any) -> Iterator[tuple[str, str]]:
     return ((path, value) for path, value in nodes_of(node) if isinstance(value, str))
 
 
+def expanded(config: Config, node: Any) -> Any:
+    """Return a node with each reference replaced by what it refers to, appended to `$` expressions."""
+    if isinstance(node, Mapping):
+        return {key: expanded(config, child) for key, child in node.items()}
+    if isinstance(node, list):
+        return [expanded(config, child) for child in node]
+    if not isinstance(node, str):
+        return node
+    found = [expanded(config, _at(config, path)) for path in _references(node) if has_id(config, path)]
+    return found[0] if found and node.startswith("@") else [node, *found] if found else node
+
+
 def has_id(config: Config, path: str) -> bool:
     """Tell whether an id exists, its parts joined by '#' or '::'."""
     try:
@@ -242,6 +222,18 @@ def _at(config: Any, path: str) -> Any:
     for part in _SEPARATOR.split(path):
         config = config[int(part)] if isinstance(config, list) else config[part]
     return config
+
+
+def _is_known(key: str, base: Config) -> bool:
+    parent, _, argument = key.replace("::", "#").rpartition("#")
+    if has_id(base, key) or key in STRUCTURE:
+        return True
+    node = _at(base, parent) if parent and has_id(base, parent) else None
+    if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
+        return False
+    return argument in ConfigComponent.non_arg_keys or not unbound_arguments(
+        {parent: {**node, argument: None, "_mode_": "partial"}}
+    )
 
 
 def _references(text: str) -> list[str]:
@@ -269,7 +261,7 @@ def _locate(name: str) -> Any:
 
 def _large_nodes(config: Config) -> Iterator[tuple[str, Any]]:
     for path, node in nodes_of(config):
-        if path and sum(not isinstance(leaf, Mapping | list) for _, leaf in nodes_of(node)) > (
+        if sum(not isinstance(leaf, Mapping | list) for _, leaf in nodes_of(node)) > (
             LARGEST_REPEATED_SUBTREE
         ):
             yield path, node

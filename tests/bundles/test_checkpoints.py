@@ -68,7 +68,9 @@ def test_the_file_is_smaller_than_the_model_zoo_s_limit(shipped: Shipped) -> Non
 
 def test_the_file_holds_float16_weights_and_no_training_state(content: dict[str, Any]) -> None:
     assert content.keys() == {"model", "meta"}
-    assert content["meta"].keys() == {"format", "preset", "kind", "patients", "info"}
+    assert content["meta"].keys() - {"record"} == {
+        *("format", "preset", "kind", "patients", "validation_patients", "info")
+    }
     for key, value in content["model"].items():
         assert value.dtype == torch.float16, key
         assert value.isfinite().all(), key
@@ -85,9 +87,11 @@ def test_the_checkpoint_loads_as_its_preset_and_kind(shipped: Shipped) -> None:
 
 
 def test_patients_are_stored_as_hashes_only(shipped: Shipped, content: dict[str, Any]) -> None:
-    patients = content["meta"]["patients"]
-    assert patients == sorted(set(patients)) != []
-    assert all(re.fullmatch("[0-9a-f]{64}", patient) for patient in patients)
+    meta = content["meta"]
+    for patients in (meta["patients"], meta["validation_patients"]):
+        assert patients == sorted(set(patients)) != []
+        assert all(re.fullmatch("[0-9a-f]{64}", patient) for patient in patients)
+    assert not set(meta["patients"]) & set(meta["validation_patients"])
     assert b"TCGA" not in shipped.path.read_bytes()
 
 
@@ -137,7 +141,6 @@ def test_networks_of_one_architecture_have_different_weights() -> None:
 def test_all_checkpoints_of_a_bundle_saw_the_same_patients() -> None:
     """One split by patient holds for all networks: what one may not judge, none may have seen."""
     for bundle in CONFIGS:
-        seen = {
-            read_checkpoint(Shipped(bundle, key).path).patients for owner, key in SHIPPED if owner == bundle
-        }
-        assert len(seen) == 1
+        read = [read_checkpoint(Shipped(bundle, key).path) for owner, key in SHIPPED if owner == bundle]
+        assert len({item.patients for item in read}) == 1
+        assert len({item.validation_patients for item in read}) == 1

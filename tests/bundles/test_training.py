@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.errors import ArgumentError, CheckpointError, DataError, McfError
 from mcf_bundle.generation.writer import case_name, write_case
 from mcf_bundle.networks.checkpoint import hash_patient, read_checkpoint
+from mcf_bundle.run_record import describe_code
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "bundles" / "mcf_diffusion"
@@ -135,7 +137,7 @@ def test_a_denoiser_s_short_run_ends_by_itself_and_leaves_its_files(
     train(DENOISER, preset, batch_size=1)
     folder = tmp_path / "run"
     names = {path.name for path in folder.iterdir() if not path.name.startswith("events.")}
-    assert names == {"model_last.pt", "model_best.pt", "training_state.pt"}
+    assert names == {"model_last.pt", "model_best.pt", "training_state.pt", "run.json"}
     last = read_checkpoint(folder / "model_last.pt")
     assert (last.preset, last.kind, last.info["epoch"]) == (preset, "denoiser", 1)
     assert read_checkpoint(folder / "model_best.pt").sha256 == last.sha256
@@ -144,6 +146,9 @@ def test_a_denoiser_s_short_run_ends_by_itself_and_leaves_its_files(
     assert [event.step for event in recorded.Scalars("train_loss")] == [1, 2]
     assert [event.step for event in recorded.Scalars("val_loss")] == [1]
     assert all(math.isfinite(event.value) for event in recorded.Scalars("train_loss"))
+    assert [event.value for event in recorded.Scalars("train_loss/noise")] == [
+        event.value for event in recorded.Scalars("train_loss")
+    ]
 
 
 @pytest.mark.parametrize("overlay", ["smoke", "fast", "paper_classifier"])
@@ -156,7 +161,7 @@ def test_a_classifier_s_short_run_ends_by_itself_and_reports_its_auc(
     train(configs, overlay, auc_steps=list(steps))
     folder = tmp_path / "run"
     names = {path.name for path in folder.iterdir() if not path.name.startswith("events.")}
-    assert names == {"model_last.pt", "model_best.pt", "training_state.pt", "auc_by_step.json"}
+    assert names == {"model_last.pt", "model_best.pt", "training_state.pt", "run.json", "auc_by_step.json"}
     last = read_checkpoint(folder / "model_last.pt")
     kind = "gate" if configs is GATE else "classifier"
     assert (last.preset, last.kind) == (overlay.removesuffix("_classifier"), kind)
@@ -185,14 +190,44 @@ def test_the_sample_grid_shows_slices_above_what_was_made_of_them(train: Train, 
     assert grid[64:].std() > 0.05
 
 
-def test_a_checkpoint_knows_its_training_patients(train: Train, tmp_path: Path) -> None:
-    workflow = train()
-    cohort = workflow.parser.get_parsed_content("cohort")
-    stored = read_checkpoint(tmp_path / "run" / "model_last.pt").patients
-    assert stored == set(map(hash_patient, cohort.train_patients))
-    others = [volume.patient for split in ("validation", "test") for volume in cohort.volumes(split)]
-    assert len(others) == 4
-    assert not stored & set(map(hash_patient, others))
+@pytest.mark.parametrize("configs", [DENOISER, CLASSIFIER], ids=["denoiser", "classifier"])
+def test_a_checkpoint_knows_who_trained_and_who_chose_it(
+    train: Train, tmp_path: Path, configs: tuple[str, ...]
+) -> None:
+    workflow = train(configs, auc_steps=[1])
+    data = workflow.parser.get_parsed_content("data")
+    hashes = {
+        split: {hash_patient(volume.patient) for volume in data.volumes(split)}
+        for split in ("train", "validation", "test")
+    }
+    assert [len(found) for found in hashes.values()] == [8, 2, 2]
+    for name in ("model_last.pt", "model_best.pt"):
+        stored = read_checkpoint(tmp_path / "run" / name)
+        assert (stored.patients, stored.validation_patients) == (hashes["train"], hashes["validation"])
+
+
+def test_a_checkpoint_tells_its_settings_and_what_made_it_but_not_where(train: Train, tmp_path: Path) -> None:
+    train(learning_rate=0.25)
+    stored = read_checkpoint(tmp_path / "run" / "model_last.pt")
+    assert (stored.info["learning_rate"], stored.info["batch_size"], stored.info["crop"]) == (0.25, 2, None)
+    assert describe_code().items() <= stored.record.items()
+    content = (tmp_path / "run" / "model_last.pt").read_bytes()
+    assert not any(word.encode() in content for word in (str(tmp_path), socket.gethostname()))
+
+
+def test_run_json_has_an_entry_for_each_start(train: Train, tmp_path: Path) -> None:
+    train(max_epochs=1, seed=3)
+    train(max_epochs=3, seed=3)
+    error_of(train, max_epochs=4, seed=4)  # belongs to a run with another seed
+    entries = json.loads((tmp_path / "run" / "run.json").read_text())["runs"]
+    assert [(item["resumed_after_epoch"], item["last_epoch"]) for item in entries] == [(0, 1), (1, 3)]
+    assert {item["seed"] for item in entries} == {3}
+
+
+def test_a_run_writes_one_file_of_events(train: Train, tmp_path: Path) -> None:
+    train(max_epochs=3, val_interval=1)
+    assert len(list((tmp_path / "run").glob("events.*"))) == 1
+    assert len(events(tmp_path / "run").Images("slices above, denoised below")) == 3
 
 
 def test_a_run_is_validated_at_its_end_whatever_the_interval(train: Train, tmp_path: Path) -> None:
@@ -345,6 +380,17 @@ def test_the_first_loss_is_that_of_predicting_no_noise(
     train(loss=name, batch_size=2)
     expected = of_error(torch.randn(100_000, generator=torch.Generator().manual_seed(0))).item()
     assert events(tmp_path / "run").Scalars("train_loss")[0].value == pytest.approx(expected, rel=0.05)
+
+
+def test_a_further_loss_is_added_to_the_first_and_shown_beside_it(train: Train, tmp_path: Path) -> None:
+    term = {"loss_function#terms#absolute": {"_target_": "torch.nn.L1Loss"}}
+    train(**term, **{"loss_function#weights#absolute": 0.5})
+    recorded = events(tmp_path / "run")
+    total, noise, absolute = (
+        [event.value for event in recorded.Scalars(f"train_loss{name}")]
+        for name in ("", "/noise", "/absolute")
+    )
+    assert total == pytest.approx([n + 0.5 * a for n, a in zip(noise, absolute, strict=True)])
 
 
 def test_an_unknown_loss_is_refused_with_those_that_exist(train: Train, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from mcf_bundle import atomic_file
-from mcf_bundle.errors import CheckpointError, DataError
+from mcf_bundle.errors import ArgumentError, CheckpointError, DataError
 from mcf_bundle.networks.checkpoint import (
     hash_file,
     hash_patient,
@@ -22,11 +23,21 @@ from mcf_bundle.networks.checkpoint import (
 from mcf_bundle.networks.presets import make_denoiser
 
 PATIENTS = ["TCGA_HT_7692", "TCGA_CS_4941"]
+RECORD = {"git": {"commit": "0" * 40, "dirty": False}, "versions": {"torch": "2.12.1"}}
 
 
 def save(path: Path, network: nn.Module, preset: str = "smoke", kind: str = "denoiser") -> Path:
     info = {"epoch": 3, "val_loss": 0.5}
-    save_checkpoint(path, network.state_dict(), preset=preset, kind=kind, patients=PATIENTS, info=info)
+    save_checkpoint(
+        path,
+        network.state_dict(),
+        preset=preset,
+        kind=kind,
+        patients=PATIENTS,
+        validation_patients=["TCGA_DU_5849"],
+        info=info,
+        record=RECORD,
+    )
     return path
 
 
@@ -60,28 +71,51 @@ def test_a_trained_network_is_frozen_and_knows_its_checkpoint(checkpoint: Path) 
     assert trained.checkpoint.sha256 == hash_file(checkpoint)
 
 
+def test_an_optional_network_may_be_left_out() -> None:
+    device = torch.device("cpu")
+    story = {"preset": "smoke", "kind": "classifier", "device": device}
+    assert load_trained(nn.Identity(), None, **story, optional=True) is None
+    with pytest.raises(ArgumentError, match="--classifier_ckpt: a path is expected and none was given"):
+        load_trained(nn.Identity(), None, **story)
+
+
+def test_an_optional_network_that_is_given_is_loaded(checkpoint: Path) -> None:
+    story = {"preset": "smoke", "kind": "denoiser", "device": torch.device("cpu")}
+    trained = load_trained(make_denoiser("smoke"), checkpoint, **story, optional=True)
+    assert trained.checkpoint.sha256 == hash_file(checkpoint)
+
+
 def test_a_checkpoint_tells_its_story(checkpoint: Path) -> None:
     read = read_checkpoint(checkpoint)
     assert (read.preset, read.kind) == ("smoke", "denoiser")
     assert read.info == {"epoch": 3, "val_loss": 0.5}
+    assert read.record == RECORD
     assert read.sha256 == hash_file(checkpoint) == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
 
 
 def test_patients_are_stored_as_hashes_only(checkpoint: Path) -> None:
     assert read_checkpoint(checkpoint).patients == {hash_patient(patient) for patient in PATIENTS}
     assert hash_patient("TCGA_CS_4941") == hashlib.sha256(b"TCGA_CS_4941").hexdigest()
-    assert all(patient.encode() not in checkpoint.read_bytes() for patient in PATIENTS)
+    assert read_checkpoint(checkpoint).validation_patients == {hash_patient("TCGA_DU_5849")}
+    assert b"TCGA" not in checkpoint.read_bytes()
+
+
+def test_a_checkpoint_from_before_validation_patients_and_record_were_stored_still_loads(
+    checkpoint: Path,
+) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    del content["meta"]["validation_patients"], content["meta"]["record"]
+    torch.save(content, checkpoint)
+    read = load_network(make_denoiser("smoke"), checkpoint, preset="smoke", kind="denoiser")
+    assert len(read.patients) == 2
+    assert (read.validation_patients, read.record) == (frozenset(), {})
 
 
 def test_the_file_is_the_same_whatever_the_order_of_the_patients(
-    checkpoint: Path, network: nn.Module, tmp_path: Path
+    checkpoint: Path, network: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    again = tmp_path / "again" / "model.pt"
-    info = {"epoch": 3, "val_loss": 0.5}
-    save_checkpoint(
-        again, network.state_dict(), preset="smoke", kind="denoiser", patients=PATIENTS[::-1], info=info
-    )
-    assert hash_file(again) == hash_file(checkpoint)
+    monkeypatch.setattr(sys.modules[__name__], "PATIENTS", PATIENTS[::-1])
+    assert hash_file(save(tmp_path / "again" / "model.pt", network)) == hash_file(checkpoint)
 
 
 def test_integers_keep_their_type(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_the_stem_is_exactly_invertible(spatial_dims: int, stem: int) -> None:
     image = torch.randn(2, 3, *[8] * spatial_dims)
     seen = []
 
-    def identity(x: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+    def identity(x: torch.Tensor, timesteps: torch.Tensor, context: None) -> torch.Tensor:
         seen.append(x.shape)
         return x
 

@@ -39,7 +39,12 @@ class RandomTriplets(Dataset):
         return {"image": image, "context": context, "label": torch.tensor(self.labels[index])}
 
 
-IDENTITY = {"preset": "smoke", "split_seed": 0, "patients": ["TCGA_HT_7692", "TCGA_CS_4941"]}
+IDENTITY = {
+    "preset": "smoke",
+    "split_seed": 0,
+    "patients": ["TCGA_HT_7692", "TCGA_CS_4941"],
+    "validation_patients": ["TCGA_DU_5849"],
+}
 
 
 class Run:
@@ -138,6 +143,7 @@ def test_a_damaged_state_is_refused_by_name(tmp_path: Path) -> None:
         ({"preset": "paper"}, "belongs to a run with preset: 'smoke'"),
         ({"split_seed": 1}, "belongs to a run with split_seed: 0"),
         ({"patients": ["TCGA_HT_7692"]}, "belongs to a run with patients: other ones"),
+        ({"validation_patients": []}, "belongs to a run with validation_patients: other ones"),
         ({"crop": 64}, "belongs to a run with crop: None"),
     ],
 )
@@ -151,6 +157,14 @@ def test_the_state_of_another_run_is_refused(tmp_path: Path, other: dict[str, An
 def test_the_order_of_the_patients_makes_no_other_run(tmp_path: Path) -> None:
     Run(tmp_path).train(1)
     assert Run(tmp_path, patients=IDENTITY["patients"][::-1]).train(2).epoch == 2
+
+
+def test_a_state_from_before_validation_patients_were_stored_goes_on(tmp_path: Path) -> None:
+    Run(tmp_path).train(1)
+    content = torch.load(tmp_path / "training_state.pt", weights_only=True)
+    del content["identity"]["validation_patients"]
+    torch.save(content, tmp_path / "training_state.pt")
+    assert Run(tmp_path).train(2).epoch == 2
 
 
 def test_the_state_names_no_patient(tmp_path: Path) -> None:

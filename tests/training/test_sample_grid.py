@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Engine, Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
 
 from mcf_bundle.data.normalization import IntensityScale
 from mcf_bundle.data.triplet_dataset import SliceRef, TripletDataset
@@ -54,7 +55,8 @@ def dataset(labels: tuple[int, ...]) -> TripletDataset:
 
 
 def handler(folder: Path, labels: tuple[int, ...], **settings: int) -> SampleGridHandler:
-    return SampleGridHandler(folder, ExactDenoiser(), dataset(labels), SCHEDULE, NoisyInferer(), **settings)
+    writer = SummaryWriter(str(folder))
+    return SampleGridHandler(writer, ExactDenoiser(), dataset(labels), SCHEDULE, NoisyInferer(), **settings)
 
 
 @pytest.mark.parametrize(
@@ -83,12 +85,14 @@ def test_a_small_step_takes_no_more_calls_than_it_has(tmp_path: Path) -> None:
     assert handler(tmp_path, (1, 1, 1, 1, 1), start_step=3, steps=10).settings.steps == 3
 
 
-def test_the_picture_is_written_at_the_end_of_a_validation(tmp_path: Path) -> None:
+def test_the_pictures_of_all_validations_are_written_at_once_into_one_file(tmp_path: Path) -> None:
     engine = Engine(lambda engine, batch: None)
     handler(tmp_path, (1, 1, 1, 1, 1)).attach(engine)
-    engine.state.epoch = 7
-    engine.fire_event(Events.COMPLETED)
-    recorded = EventAccumulator(str(tmp_path))
-    recorded.Reload()
-    (image,) = recorded.Images(TITLE)
-    assert (image.step, image.width, image.height) == (7, 4 * SIZE, 2 * SIZE)
+    for epoch in (7, 14):
+        engine.state.epoch = epoch
+        engine.fire_event(Events.COMPLETED)
+        recorded = EventAccumulator(str(tmp_path))
+        recorded.Reload()
+        image = recorded.Images(TITLE)[-1]
+        assert (image.step, image.width, image.height) == (epoch, 4 * SIZE, 2 * SIZE)
+    assert len(list(tmp_path.glob("events.*"))) == 1

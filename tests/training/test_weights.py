@@ -7,7 +7,8 @@ import pytest
 from ignite.engine import Engine, Events
 from torch import nn
 
-from mcf_bundle.networks.checkpoint import read_checkpoint
+from mcf_bundle.networks.checkpoint import hash_patient, read_checkpoint
+from mcf_bundle.run_record import describe_code
 from mcf_bundle.training.weights import WeightsHandler
 
 
@@ -29,6 +30,7 @@ def test_best_and_last_weights_follow_the_validation(
         preset="smoke",
         kind="denoiser",
         patients=["TCGA_CS_1"],
+        validation_patients=["TCGA_CS_2"],
         info={"split_seed": 0},
         metric="val_loss",
         lower_is_better=lower_is_better,
@@ -45,9 +47,32 @@ def test_best_and_last_weights_follow_the_validation(
     assert last.info["split_seed"] == 0
 
 
+def test_weights_know_who_chose_them_and_what_made_them(tmp_path: Path) -> None:
+    engine = Engine(lambda engine, batch: None)
+    WeightsHandler(
+        tmp_path,
+        constant(0.0),
+        preset="smoke",
+        kind="gate",
+        patients=["TCGA_CS_1"],
+        validation_patients=["TCGA_CS_2", "TCGA_CS_3"],
+        info={},
+        metric="auc",
+        lower_is_better=False,
+    ).attach(engine)
+    engine.state.metrics["auc"] = 0.5
+    engine.fire_event(Events.COMPLETED)
+    last = read_checkpoint(tmp_path / "model_last.pt")
+    assert last.patients == {hash_patient("TCGA_CS_1")}
+    assert last.validation_patients == {hash_patient("TCGA_CS_2"), hash_patient("TCGA_CS_3")}
+    assert describe_code().items() <= last.record.items()
+    assert last.record.keys() - describe_code().keys() == {"device", "num_threads"}
+
+
 def test_without_a_comparable_metric_there_is_no_best(tmp_path: Path) -> None:
     engine = Engine(lambda engine, batch: None)
-    story: dict[str, Any] = {"preset": "smoke", "kind": "gate", "patients": (), "info": {}}
+    story: dict[str, Any] = {"preset": "smoke", "kind": "gate", "info": {}}
+    story |= {"patients": (), "validation_patients": ()}
     WeightsHandler(tmp_path, constant(0.0), **story, metric="auc", lower_is_better=False).attach(engine)
     engine.state.metrics["auc"] = float("nan")
     engine.fire_event(Events.COMPLETED)

@@ -1,0 +1,229 @@
+"""Training on several processes, one for each GPU, that ends in the weights of one process.
+
+Each step's batch is shared: a process loads and computes its rows of it, and DistributedDataParallel averages
+the gradients. `batch_size`, learning rate and number of steps keep their meaning.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Iterator, Sequence, Sized
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import PrepareBatch
+from monai.handlers import CheckpointSaver, StatsHandler, TensorBoardHandler
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Sampler
+
+from mcf_bundle.arguments import check_count
+from mcf_bundle.diffusion.losses import WeightedLoss
+from mcf_bundle.errors import ArgumentError
+from mcf_bundle.training.handlers import ProgressHandler
+from mcf_bundle.training.resume import ResumeHandler
+from mcf_bundle.training.sample_grid import SampleGridHandler
+from mcf_bundle.training.weights import WeightsHandler
+
+WRITERS = (
+    *(WeightsHandler, SampleGridHandler, ProgressHandler),
+    *(CheckpointSaver, StatsHandler, TensorBoardHandler),
+)
+"""Handlers that write files or to the screen; the first process alone has them."""
+
+_LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+
+
+def process_device() -> torch.device:
+    """Return the device of this process: the GPU of its number on this machine, the CPU without any GPU.
+
+    Raises:
+        ArgumentError: there are GPUs, and fewer of them than processes.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    number, gpus = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if number >= gpus:
+        problem = f"process {number + 1} on this machine has no GPU, there are {gpus}"
+        raise ArgumentError("--nproc_per_node", problem, f"start {gpus}, or add --device cpu")
+    return torch.device("cuda", number)
+
+
+def join_processes(device: str | torch.device) -> None:
+    """Connect this process with the others that torchrun started: nccl between GPUs, gloo between CPUs.
+
+    Args:
+        device: where this process computes.
+
+    Raises:
+        ArgumentError: torchrun did not start this process.
+    """
+    if missing := [name for name in _LAUNCHED if name not in os.environ]:
+        problem = f"one process alone, {missing[0]} is not set"
+        remedy = "start it with torchrun --nproc_per_node N -m monai.bundle run ..."
+        raise ArgumentError("multi_gpu_train.json", problem, remedy)
+    hook = sys.excepthook
+    idist.initialize("nccl" if torch.device(device).type == "cuda" else "gloo")
+    if hook is not sys.__excepthook__:
+        # torch 2.12's own hook holds stderr back while it calls ours, and loses the line if ours exits.
+        sys.excepthook = hook
+
+
+def is_main_process() -> bool:
+    """Tell whether this is the process that writes; true without torchrun."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def rows_of_process(batch_size: int) -> int:
+    """Return how many rows of each batch a process takes.
+
+    Raises:
+        ArgumentError: the batch cannot be shared equally.
+    """
+    check_count("batch_size", batch_size)
+    processes = idist.get_world_size()
+    if batch_size % processes:
+        problem = f"{batch_size} cannot be shared equally by {processes} processes"
+        raise ArgumentError("batch_size", problem, f"choose a multiple of {processes}")
+    return batch_size // processes
+
+
+def parallel_network(network: nn.Module, device: str | torch.device) -> DistributedDataParallel:
+    """Wrap a network so that the processes average its gradients; its weights stay where they are.
+
+    Args:
+        network: already on `device`; optimizer, average and checkpoints keep to it, so that the names of the
+            weights do not change.
+        device: of this process.
+    """
+    on_gpu = torch.device(device).type == "cuda"
+    return DistributedDataParallel(network, device_ids=[device] if on_gpu else None)
+
+
+class ProcessSampler(Sampler[int]):
+    """Take this process's rows of each batch that another sampler would make.
+
+    The epoch is filled up to a multiple of the number of processes with its first samples, as torch's
+    DistributedSampler does; nothing else differs from one process.
+
+    Args:
+        sampler: gives the whole epoch in the same order to every process.
+        batch_size: rows of a batch, all processes together.
+
+    Raises:
+        ArgumentError: see `rows_of_process`.
+    """
+
+    def __init__(self, sampler: Sampler[int], batch_size: int) -> None:
+        if not isinstance(sampler, Sized):
+            raise ArgumentError("train#sampler", "has no length", "choose a sampler with a length")
+        rows_of_process(batch_size)
+        self.sampler, self.batch_size = sampler, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // idist.get_world_size())
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield positions of samples."""
+        rank, processes = idist.get_rank(), idist.get_world_size()
+        order = list(self.sampler)
+        order += itertools.islice(itertools.cycle(order), -len(order) % processes)
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            rows = len(batch) // processes
+            yield from batch[rank * rows : (rank + 1) * rows]
+
+
+class ProcessPrepareBatch(PrepareBatch):
+    """Prepare this process's rows as one process prepares them among the whole batch.
+
+    The random numbers are drawn for the whole batch, the same ones in every process, with zeros in the rows
+    of the others.
+
+    Args:
+        prepare_batch: gives (inputs, targets, arguments, keyword arguments) with one row for each of the
+            batch, such as `NoisePrepareBatch`.
+    """
+
+    def __init__(self, prepare_batch: PrepareBatch) -> None:
+        self.prepare_batch = prepare_batch
+
+    def __call__(
+        self,
+        batchdata: dict[str, Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Return what the wrapped one gives, this process's rows of it."""
+        count = len(next(iter(batchdata.values())))
+        mine = slice(idist.get_rank() * count, (idist.get_rank() + 1) * count)
+
+        def among_others(rows: Tensor) -> Tensor:
+            whole = rows.new_zeros(count * idist.get_world_size(), *rows.shape[1:])
+            whole[mine] = rows
+            return whole
+
+        def take(value: Tensor) -> Tensor:
+            return value[mine].to(device, non_blocking=non_blocking, **kwargs)
+
+        whole = {key: among_others(value) for key, value in batchdata.items()}
+        inputs, targets, args, named = self.prepare_batch(whole, "cpu")
+        return take(inputs), take(targets), tuple(map(take, args)), {k: take(v) for k, v in named.items()}
+
+
+class MeanLossHandler:
+    """Replace a process's loss by the mean over all, which is the loss of the batch; attach it first.
+
+    The terms of a `WeightedLoss` are averaged likewise.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Average the loss."""
+        output: Any = engine.state.output
+        loss_function = getattr(engine, "loss_function", None)
+        if isinstance(loss_function, WeightedLoss):
+            loss_function.values = {name: _mean(value) for name, value in loss_function.values.items()}
+        output["loss"] = _mean(output["loss"])
+
+
+class RestoreHandler:
+    """Go on from a training state that another process writes.
+
+    Args:
+        resume: what reads the state.
+    """
+
+    def __init__(self, resume: ResumeHandler) -> None:
+        self.resume = resume
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer."""
+        engine.add_event_handler(Events.STARTED, self.resume.restore)
+
+
+def handlers_of_process(handlers: Sequence[Any], *, training: bool = False) -> list[Any]:
+    """Choose the handlers of this process: the first has all, the others those that write nothing.
+
+    Args:
+        handlers: of a trainer or an evaluator.
+        training: whether they are a trainer's, whose loss is averaged over the processes first.
+    """
+    first = [MeanLossHandler()] if training else []
+    if idist.get_rank() == 0:
+        return [*first, *handlers]
+    kept = [handler for handler in handlers if not isinstance(handler, WRITERS)]
+    return [*first, *(RestoreHandler(item) if isinstance(item, ResumeHandler) else item for item in kept)]
+
+
+def _mean(value: Tensor) -> Tensor:
+    total: Any = idist.all_reduce(value.detach().clone())
+    return total / idist.get_world_size()

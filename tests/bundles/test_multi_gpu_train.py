@@ -1,0 +1,113 @@
+"""Two processes that train together, started by torchrun as a user starts them, against one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.bundles.config_files import ROOT
+from tests.bundles.test_command_line import run_program
+
+pytestmark = [pytest.mark.slow, pytest.mark.subprocess]
+
+SHORT = ("--max_epochs", "2", "--epoch_length", "3", "--batch_size", "4", "--precision", "float32")
+TOLERANCE = 1e-3
+"""Of losses and weights, relative to 1; a smaller batch of a process rounds otherwise."""
+
+
+class Run:
+    """What a run left: each process's weights, and what the first one recorded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.weights = [torch.load(path, weights_only=True) for path in sorted(folder.glob("rank_*.pt"))]
+        self.files = sorted(path.name for path in (folder / "run").iterdir())
+        events = EventAccumulator(str(folder / "run"))
+        events.Reload()
+        tags = events.Tags()["scalars"]
+        self.scalars = {tag: [(item.step, item.value) for item in events.Scalars(tag)] for tag in tags}
+
+
+def launch(
+    folder: Path, dataset: Path, config: str, processes: int, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Train with 1 or more processes; each one saves its weights when it is done."""
+    folder.mkdir(exist_ok=True)
+    name = "$'rank_%s.pt' % __import__('os').environ.get('RANK', 0)"
+    overlay = {"+run": [{"_target_": "torch.save", "obj": "$@network.state_dict()", "f": name}]}
+    (folder / "save.json").write_text(json.dumps(overlay))
+    names = [f"bundles/mcf_diffusion/configs/{config}", "configs/presets/smoke.json"]
+    launcher = [sys.executable]
+    if processes > 1:
+        names.append("configs/hardware/multi_gpu_train.json")
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    files = [*(str(ROOT / name) for name in names), str(folder / "save.json")]
+    return run_program(
+        [
+            *(*launcher, "-m", "monai.bundle", "run", "--config_file", str(files)),
+            *("--dataset_dir", str(dataset), "--ckpt_dir", "run", "--device", "cpu", *SHORT, *arguments),
+        ],
+        cwd=folder,
+        environment={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def train(*arguments: Any) -> Run:
+    """Launch, and return what is left of a run that ended well."""
+    ended = launch(*arguments)
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return Run(arguments[0])
+
+
+def largest_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
+    assert one.keys() == other.keys()
+    return max((one[key].double() - other[key].double()).abs().max().item() for key in one)
+
+
+@pytest.mark.parametrize("config", ["train.json", "train_classifier.json"])
+def test_two_processes_end_as_one_does(phantom_cohort: Path, tmp_path: Path, config: str) -> None:
+    steps = ("--auc_steps", "[1]") if config == "train_classifier.json" else ()
+    one = train(tmp_path / "one", phantom_cohort, config, 1, *steps)
+    two = train(tmp_path / "two", phantom_cohort, config, 2, *steps)
+    assert (len(one.weights), len(two.weights)) == (1, 2)
+    assert largest_difference(*two.weights) == 0
+    assert largest_difference(one.weights[0], two.weights[0]) < TOLERANCE
+    assert two.scalars.keys() == one.scalars.keys() >= {"train_loss"}
+    for tag, values in one.scalars.items():
+        assert [step for step, _ in two.scalars[tag]] == [step for step, _ in values]
+        assert [value for _, value in two.scalars[tag]] == pytest.approx(
+            [value for _, value in values], abs=TOLERANCE
+        ), tag
+    assert [name for name in two.files if not name.startswith("events.")] == [
+        name for name in one.files if not name.startswith("events.")
+    ]
+    assert sum(name.startswith("events.") for name in two.files) == 1
+    if steps:
+        auc = [json.loads((run.folder / "run/auc_by_step.json").read_text())["auc"] for run in (one, two)]
+        assert auc[0] == pytest.approx(auc[1], abs=TOLERANCE)
+
+
+def test_a_run_of_two_processes_goes_on_with_one(phantom_cohort: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(folder, phantom_cohort, "train.json", 2, "--max_epochs", "1")
+    resumed = train(folder, phantom_cohort, "train.json", 1)
+    undisturbed = train(tmp_path / "undisturbed", phantom_cohort, "train.json", 1)
+    assert largest_difference(resumed.weights[0], undisturbed.weights[0]) < TOLERANCE
+    assert [step for step, _ in resumed.scalars["train_loss"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_error_of_a_process_ends_all_with_its_line(phantom_cohort: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    ended = launch(folder, phantom_cohort, "train.json", 2, "--batch_size", "3")
+    assert ended.returncode == 1
+    line = "error: batch_size: 3 cannot be shared equally by 2 processes; choose a multiple of 2"
+    assert line in ended.stderr.splitlines()
+    assert not (folder / "run").exists()

@@ -1,0 +1,66 @@
+"""The report of an evaluation against figures worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Engine
+from torch import nn
+
+from mcf_bundle.errors import LeakageError
+from mcf_bundle.networks.checkpoint import Checkpoint, hash_patient
+from mcf_bundle.training.evaluation_report import EvaluationReport
+
+CHECKPOINT = Checkpoint("fast", "denoiser", frozenset({hash_patient("trained")}), {"epoch": 3}, sha256="0f")
+
+
+def evaluate(folder: Path, patients: str, errors: list[list[float]], behind: Any = ()) -> dict[str, Any]:
+    """Run an engine whose predictions are off by `errors`, batch by batch, and return the report."""
+    data = [SimpleNamespace(volume=SimpleNamespace(patient=patient)) for patient in patients]
+    batches = [torch.tensor(batch).reshape(-1, 1, 1, 1).expand(-1, 3, 2, 2) for batch in errors]
+    engine = Engine(lambda _, batch: {"pred": 1 + batch, "label": torch.ones_like(batch)})
+    report = EvaluationReport(
+        folder,
+        CHECKPOINT,
+        SimpleNamespace(data=data),  # type: ignore[arg-type]
+        nn.MSELoss(),
+        patients=behind,
+        settings={"split": "validation"},
+    )
+    report.attach(engine)
+    engine.run(batches)
+    engine.run(batches)  # a second run starts anew
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+def test_losses_are_averaged_over_slices_and_over_patients(tmp_path: Path) -> None:
+    result = evaluate(tmp_path / "new", "aab", [[1.0, 2.0], [3.0]])
+    assert (result["slices"], result["patients"]) == (3, 2)
+    assert result["loss"] == pytest.approx((1 + 4 + 9) / 3)
+    assert result["mean_over_patients"] == pytest.approx((2.5 + 9) / 2)
+    assert result["sd_over_patients"] == pytest.approx((9 - 2.5) / 2**0.5)
+    assert result["by_patient"] == [
+        {"patient_sha256": hash_patient("a"), "slices": 2, "loss": pytest.approx(2.5)},
+        {"patient_sha256": hash_patient("b"), "slices": 1, "loss": pytest.approx(9)},
+    ]
+
+
+def test_the_report_says_what_was_evaluated(tmp_path: Path) -> None:
+    result = evaluate(tmp_path, "a", [[1.0]])
+    assert result["checkpoint"] == {"sha256": "0f", "preset": "fast", "info": {"epoch": 3}}
+    assert result["settings"] == {"split": "validation"}
+
+
+def test_one_patient_has_no_spread(tmp_path: Path) -> None:
+    assert evaluate(tmp_path, "aa", [[1.0, 2.0]])["sd_over_patients"] is None
+
+
+def test_a_patient_of_the_training_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(LeakageError, match="trained on patient trained"):
+        evaluate(tmp_path, "a", [[1.0]], behind=["a", "trained"])
+    assert not list(tmp_path.iterdir())
