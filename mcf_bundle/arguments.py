@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcf_bundle.errors import ArgumentError
 
@@ -36,14 +39,117 @@ def as_path(value: Any, name: str) -> Path:
     raise ArgumentError(f"--{name}", problem, remedy)
 
 
+def check_fields(settings: Any, checks: Mapping[str, Callable[[str, Any], None]]) -> None:
+    """Check the fields of a settings object, each by a function of its name and value.
+
+    Args:
+        settings: the object; its class stands before the field's name in the message.
+        checks: by field.
+
+    Raises:
+        ArgumentError: from the first check that fails.
+    """
+    for field, check in checks.items():
+        check(f"{type(settings).__name__}.{field}", getattr(settings, field))
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> None:
+    """Refuse what is no finite number between the bounds that are given.
+
+    Raises:
+        ArgumentError: names what came and what is allowed.
+    """
+    bounds = _Bounds(least, most, above, below)
+    if not (_is_number(value) and bounds.hold(value)):
+        raise ArgumentError(name, f"expected a number{bounds}, got {value!r}", "correct it")
+
+
+def check_share(name: str, value: Any) -> None:
+    """Refuse what is no number from 0 to 1.
+
+    Raises:
+        ArgumentError: names what came.
+    """
+    check_number(name, value, least=0, most=1)
+
+
+def check_whole(name: str, value: Any, least: int = 0) -> None:
+    """Refuse what is no whole number from the least on.
+
+    Raises:
+        ArgumentError: names what came and what is allowed.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ArgumentError(name, f"expected a whole number of {least} or more, got {value!r}", "correct it")
+
+
+def check_range(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    free_sides: bool = False,
+) -> None:
+    """Refuse what is no pair of finite numbers within the bounds, the smaller one first.
+
+    Args:
+        name: the argument's name, for the message.
+        value: what came.
+        least: smallest number allowed.
+        most: largest number allowed.
+        above: both numbers have to be larger than this.
+        free_sides: whether None may stand for a side without a limit.
+
+    Raises:
+        ArgumentError: names what came and what is allowed.
+    """
+    bounds = _Bounds(least, most, above)
+    sides = list(value) if isinstance(value, tuple | list) and len(value) == 2 else [math.nan]
+    given = [side for side in sides if not (free_sides and side is None)]
+    if not all(_is_number(side) and bounds.hold(side) for side in given) or given != sorted(given):
+        free = " (None = no limit on that side)" if free_sides else ""
+        problem = f"expected two numbers{bounds}, the smaller one first{free}, got {value!r}"
+        raise ArgumentError(name, problem, "write them as [smaller, larger]")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is neither true nor false: any text would count as true.
+
+    Raises:
+        ArgumentError: names what came.
+    """
+    if not isinstance(value, bool):
+        raise ArgumentError(name, f"expected True or False, got {value!r}", "correct it")
+
+
+def check_instance(name: str, value: Any, kind: type) -> None:
+    """Refuse what is not of the class that a group of settings has.
+
+    Raises:
+        ArgumentError: names the class.
+    """
+    if not isinstance(value, kind):
+        problem = f"expected {kind.__name__} (a _target_ in a config), got {value!r}"
+        raise ArgumentError(name, problem, "override its single fields")
+
+
 def check_count(name: str, value: Any) -> None:
     """Refuse what is no number of things.
 
     Raises:
         ArgumentError: if it is not a whole number of 1 or more.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ArgumentError(name, f"expected a whole number of 1 or more, got {value!r}", "correct it")
+    check_whole(name, value, least=1)
 
 
 def check_device(device: Any) -> None:
@@ -71,3 +177,30 @@ def check_seed(name: str, seed: Any) -> None:
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ArgumentError(name, f"expected a whole number from 0 to 2**32 - 1, got {seed!r}", "correct it")
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+
+
+class _Bounds(NamedTuple):
+    """What a number may be; None is no bound."""
+
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def hold(self, value: float) -> bool:
+        return (
+            (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        """Read ' >= 0 and < 1', or nothing without bounds."""
+        words = {">=": self.least, ">": self.above, "<=": self.most, "<": self.below}
+        parts = [f"{word} {bound:g}" for word, bound in words.items() if bound is not None]
+        return f" {' and '.join(parts)}" if parts else ""

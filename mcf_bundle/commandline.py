@@ -1,4 +1,4 @@
-"""What a bundle does first on the command line: refuse misspelled ids, and turn our errors into one line."""
+"""What a bundle does first on the command line: check and record it, and turn our errors into one line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -22,7 +22,7 @@ _FROM_WORKER = re.compile(rf"^{re.escape(errors.__name__)}\.(?P<name>\w+): (?P<m
 
 
 def guard_command_line(argv: Sequence[str] | None = None) -> None:
-    """Make ``python -m monai.bundle run`` end in one line on an error of ours, and check its overrides.
+    """Check and record the command line of ``python -m monai.bundle run``, and make it end in one line.
 
     A bundle calls this first, in ``initialize``. It does nothing where the config is used in any other way:
     Python programs and notebooks keep their own excepthook and receive the exception as it is.
@@ -37,10 +37,12 @@ def guard_command_line(argv: Sequence[str] | None = None) -> None:
     if len(argv) < 2 or Path(argv[0]).parts[-3:] != _PROGRAM or argv[1] not in _COMMANDS:
         return
     sys.excepthook = _excepthook
-    _log_our_errors_without_traceback()
-    from mcf_bundle.overrides import check_command  # imports MONAI, which `python -m mcf_bundle` does without
+    logging.setLogRecordFactory(quiet_records(logging.getLogRecordFactory()))
+    # These import MONAI and torch, which `python -m mcf_bundle` does without.
+    from mcf_bundle.overrides import check_command
+    from mcf_bundle.run_record import remember_command
 
-    check_command(argv[2:])
+    remember_command(("python", "-m", "monai.bundle", *argv[1:]), check_command(argv[2:]))
 
 
 def exit_with(error: BaseException) -> NoReturn:
@@ -94,17 +96,21 @@ def _excepthook(kind: type[BaseException], error: BaseException, where: Tracebac
         exit_with(error.with_traceback(where))
 
 
-def _log_our_errors_without_traceback() -> None:
-    """Keep tracebacks of our errors out of the log, where MONAI's StatsHandler would put them."""
-    make_record = logging.getLogRecordFactory()
+def quiet_records(make_record: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
+    """Wrap a factory of log records so that what ends in one line anyway has no traceback in the log.
+
+    These are errors of ours and Ctrl-C, which MONAI's StatsHandler logs with their tracebacks. With
+    ``MCF_DEBUG=1`` in the environment they stay.
+    """
 
     def make_quiet_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make_record(*args, **kwargs)
-        if record.exc_info and describe(record.exc_info[1]) and not _debugging():
+        error = record.exc_info[1] if record.exc_info else None
+        if (isinstance(error, KeyboardInterrupt) or describe(error)) and not _debugging():
             record.exc_info = None
         return record
 
-    logging.setLogRecordFactory(make_quiet_record)
+    return make_quiet_record
 
 
 def _debugging() -> bool:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import fire
+import numpy as np
 import pytest
 
-from mcf_bundle.arguments import as_path, check_count, check_seed
+from mcf_bundle.arguments import (
+    as_path,
+    check_count,
+    check_flag,
+    check_instance,
+    check_number,
+    check_range,
+    check_seed,
+    check_share,
+    check_whole,
+)
 from mcf_bundle.errors import ArgumentError
 
 
@@ -84,3 +96,73 @@ def test_whole_numbers_from_the_smallest_on_pass(check: Callable[[str, object], 
 def test_a_seed_that_torch_or_numpy_cannot_take_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"^seed: .*got"):
         check_seed("seed", 2**32)
+
+
+@pytest.mark.parametrize("value", ["ten", None, True, (1,), [], math.nan, math.inf, -math.inf, 1j])
+@pytest.mark.parametrize("check", [check_number, check_share, check_whole, check_range])
+def test_what_is_no_finite_number_is_refused(check: Callable[[str, object], None], value: object) -> None:
+    with pytest.raises(ArgumentError, match=r"^size: expected .*got"):
+        check("size", value)
+
+
+@pytest.mark.parametrize("number", [float, np.float32, np.int64, int])
+def test_numbers_of_every_kind_pass(number: Callable[[int], object]) -> None:
+    check_number("size", number(1), least=1, most=1, above=0, below=2)
+    check_range("size", [number(1), number(2)])
+
+
+@pytest.mark.parametrize(
+    ("bounds", "inside", "outside", "words"),
+    [
+        ({"least": 0}, (0, 1e9), (-0.01,), "a number >= 0, got"),
+        ({"above": 0}, (0.01,), (0, -1), "a number > 0, got"),
+        ({"most": 1}, (1, -5), (1.01,), "a number <= 1, got"),
+        ({"least": 0, "below": 1}, (0, 0.99), (-0.01, 1), "a number >= 0 and < 1, got"),
+        ({}, (-1e9, 1e9), ("0",), "a number, got"),
+    ],
+)
+def test_bounds_hold_and_are_named(
+    bounds: dict[str, float], inside: tuple, outside: tuple, words: str
+) -> None:
+    for value in inside:
+        check_number("size", value, **bounds)
+    for value in outside:
+        with pytest.raises(ArgumentError, match=f"^size: expected {words} {value!r}"):
+            check_number("size", value, **bounds)
+
+
+@pytest.mark.parametrize("value", [(0, 1), [0.2, 0.2], (0.5, 0.7)])
+def test_a_range_is_two_numbers_in_order(value: object) -> None:
+    check_range("span", value, least=0, most=1)
+
+
+@pytest.mark.parametrize(
+    "value", [5, "ab", (1,), (0, 0.5, 1), (0.7, 0.5), (-0.1, 1), (0, 1.1), (0, math.nan), (None, 1), {0: 1}]
+)
+def test_anything_else_is_no_range(value: object) -> None:
+    with pytest.raises(ArgumentError, match=r"^span: expected two numbers >= 0 and <= 1, .*got"):
+        check_range("span", value, least=0, most=1)
+
+
+@pytest.mark.parametrize("value", [(None, 1), [0, None], (None, None), (0, 1)])
+def test_a_side_may_be_free_where_that_is_allowed(value: object) -> None:
+    check_range("span", value, free_sides=True)
+
+
+@pytest.mark.parametrize("value", [(None,), None, (1, 0), ("None", 1), (None, math.inf)])
+def test_a_free_side_is_none_and_nothing_else(value: object) -> None:
+    with pytest.raises(ArgumentError, match=r"^span: .*None = no limit"):
+        check_range("span", value, free_sides=True)
+
+
+@pytest.mark.parametrize("value", ["no", "False", 0, 1, None])
+def test_text_and_numbers_are_no_flags(value: object) -> None:
+    check_flag("overwrite", False)
+    with pytest.raises(ArgumentError, match=r"^overwrite: expected True or False, got"):
+        check_flag("overwrite", value)
+
+
+def test_a_group_of_settings_is_of_its_class() -> None:
+    check_instance("place", Path("x"), Path)
+    with pytest.raises(ArgumentError, match=r"^place: expected Path .*got {'a': 1}"):
+        check_instance("place", {"a": 1}, Path)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mcf_bundle import run_record
 from mcf_bundle.__main__ import main
 from mcf_bundle.commandline import describe, exit_with, guard_command_line
 from mcf_bundle.errors import DataError, IncompleteError
@@ -101,10 +102,21 @@ def guarded(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guard this process as if it were the command line of a bundle, and undo it afterwards."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.delenv("MCF_DEBUG", raising=False)
+    monkeypatch.setattr(run_record, "_command", None)
     factory = logging.getLogRecordFactory()
-    guard_command_line([PROGRAM, "run", "--config_file", str(bundle)])
+    guard_command_line([PROGRAM, "run", "--config_file", str(bundle), "--num_images", "24"])
     yield
     logging.setLogRecordFactory(factory)
+
+
+@pytest.mark.usefixtures("guarded")
+def test_the_command_line_and_its_config_are_recorded(bundle: Path) -> None:
+    record = run_record.describe_run(seed=0, device="cpu", started=0.0)
+    assert record["command_line"] == [
+        *("python", "-m", "monai.bundle", "run"),
+        *("--config_file", str(bundle), "--num_images", "24"),
+    ]
+    assert record["config"] == {**json.loads(bundle.read_text()), "num_images": 24}
 
 
 @pytest.mark.usefixtures("guarded")

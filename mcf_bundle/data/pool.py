@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
 
+from mcf_bundle.arguments import check_fields, check_number, check_range, check_share, check_whole
 from mcf_bundle.data.asymmetry import flair_asymmetry
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.completeness import black_share, frame_contact
@@ -44,6 +46,9 @@ class HostRules:
         min_brain_share: least area of the brain, relative to the head's, in the middle slice.
         max_asymmetry: largest excess of FLAIR over the mirrored side in any slice of the triplet, see
             `flair_asymmetry`: beyond it the slice has a lesion of its own, though no mask.
+
+    Raises:
+        ArgumentError: a field has another type or lies outside its range.
     """
 
     level_limits: tuple[float, float] = (0.38, 0.84)
@@ -56,6 +61,22 @@ class HostRules:
     min_brain_share: float = 0.3
     max_asymmetry: float = 0.45
 
+    def __post_init__(self) -> None:
+        check_fields(
+            self,
+            {
+                "level_limits": check_range,
+                "tumor_level_percentiles": partial(check_range, least=0, most=100),
+                "min_gap_slices": check_whole,
+                "min_gap_mm": partial(check_number, least=0),
+                "head_height_mm": partial(check_number, above=0),
+                "max_frame_contact": check_share,
+                "max_black_share": check_share,
+                "min_brain_share": check_share,
+                "max_asymmetry": partial(check_number, least=0),
+            },
+        )
+
 
 @dataclass(frozen=True)
 class DonorRules:
@@ -67,6 +88,9 @@ class DonorRules:
         min_in_brain: least share of the mask that lies in the brain region.
         max_brain_share: largest area of the mask relative to the brain's: nothing here makes a mass effect.
         max_black_share: as for hosts, in the middle slice only.
+
+    Raises:
+        ArgumentError: a field has another type or lies outside its range.
     """
 
     level_limits: tuple[float, float] = (0.38, 0.84)
@@ -74,6 +98,18 @@ class DonorRules:
     min_in_brain: float = 0.98
     max_brain_share: float = 0.20
     max_black_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self,
+            {
+                "level_limits": check_range,
+                "min_area": partial(check_number, least=0),
+                "min_in_brain": check_share,
+                "max_brain_share": check_share,
+                "max_black_share": check_share,
+            },
+        )
 
 
 @dataclass(frozen=True)

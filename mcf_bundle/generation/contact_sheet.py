@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mcf_bundle.atomic_file import write_atomically
 from mcf_bundle.data.volume import Channel
 from mcf_bundle.errors import ArgumentError
-from mcf_bundle.generation.tile import CHANNEL_NAMES, Tile, tile_pictures
+from mcf_bundle.generation.tile import CHANNEL_NAMES, Picture, Tile, tile_pictures
 
 CELL, GAP, MARGIN = 192, 4, 20
 """Pixels: side of a picture, space between pictures, margin of the sheet."""
@@ -20,13 +20,12 @@ STRIP, HEADER, FOOTER = 32, 28, 40
 """Pixels: height of a row's title, of the names of the columns, of the last line."""
 
 COLUMNS = 7
+"""Pictures of a row; four where the images' origins are not known."""
 
 ROWS_IN_ONE_BLOCK = 8
 """A sheet with more rows stands in two blocks side by side, to be read down the left one first."""
 
 BACKGROUND, BRIGHT, DIM = (18, 20, 23), (238, 240, 242), (158, 164, 171)
-
-_BLOCK_WIDTH = COLUMNS * CELL + (COLUMNS - 1) * GAP
 
 
 def draw_contact_sheet(
@@ -54,14 +53,17 @@ def draw_contact_sheet(
     shown = tiles[:max_tiles]
     blocks = 2 if len(shown) > ROWS_IN_ONE_BLOCK else 1
     rows = -(-len(shown) // blocks)
-    width = blocks * _BLOCK_WIDTH + (blocks - 1) * 2 * MARGIN + 2 * MARGIN
+    lines = [tile_pictures(tile, channel=channel, side=CELL) for tile in shown]
+    block_width = max(map(len, lines), default=COLUMNS) * (CELL + GAP) - GAP
+    width = blocks * (block_width + 2 * MARGIN)
     height = MARGIN + HEADER + rows * (STRIP + CELL) + FOOTER
     sheet = Image.new("RGB", (width, height), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    for index, tile in enumerate(shown):
+    for index, (tile, pictures) in enumerate(zip(shown, lines, strict=True)):
         block, row = divmod(index, rows)
-        left = MARGIN + block * (_BLOCK_WIDTH + 2 * MARGIN)
-        _paste_row(sheet, tile, channel, left, MARGIN + HEADER + row * (STRIP + CELL), named=row == 0)
+        corner = MARGIN + block * (block_width + 2 * MARGIN), MARGIN + HEADER + row * (STRIP + CELL)
+        _write_title(draw, tile, corner, block_width)
+        _paste_row(sheet, pictures, corner, named=row == 0)
     count = len(tiles) if total is None else total
     line = f"{len(shown)} of {count} images" if count != len(shown) else f"{count} images"
     line += f"  ·  {CHANNEL_NAMES[channel]} where not named otherwise  ·  Research only, not for diagnosis"
@@ -95,16 +97,24 @@ def save_contact_sheet(
     write_atomically(path, buffer.getvalue())
 
 
-def _paste_row(sheet: Image.Image, tile: Tile, channel: Channel, left: int, top: int, *, named: bool) -> None:
-    """Draw one row with its title; the first of a block also names the columns."""
-    draw = ImageDraw.Draw(sheet)
+def _write_title(draw: ImageDraw.ImageDraw, tile: Tile, corner: tuple[int, int], width: int) -> None:
+    """Write a row's title and note, cut to the width in pixels."""
+    left, top = corner
     middle = top + STRIP / 2
-    title = _shorten(tile.title, _font(18), _BLOCK_WIDTH // 2)
+    title = _shorten(tile.title, _font(18), width // 2)
     draw.text((left, middle), title, BRIGHT, _font(18), anchor="lm")
     used = int(_font(18).getlength(title)) + 14
-    note = _shorten(tile.note, _font(16), _BLOCK_WIDTH - used)
+    note = _shorten(tile.note, _font(16), width - used)
     draw.text((left + used, middle), note, DIM, _font(16), anchor="lm")
-    for column, picture in enumerate(tile_pictures(tile, channel=channel, side=CELL)):
+
+
+def _paste_row(
+    sheet: Image.Image, pictures: Sequence[Picture], corner: tuple[int, int], *, named: bool
+) -> None:
+    """Paste the pictures of one row; the first of a block also names the columns."""
+    draw = ImageDraw.Draw(sheet)
+    left, top = corner
+    for column, picture in enumerate(pictures):
         x = left + column * (CELL + GAP)
         sheet.paste(picture.image, (x, top + STRIP))
         if named:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from mcf_bundle.arguments import check_fields, check_range
 from mcf_bundle.data.volume import Channel
 from mcf_bundle.generation.warp import pixel_factor
 
@@ -17,36 +20,59 @@ RING = (4.0, 14.0)
 RIM = 3.0
 """Width of the rim on either side of the tumor's edge, pixels at 256 x 256."""
 
-Limits = tuple[float, float]
-"""Smallest and largest accepted figure."""
+Limits = tuple[float | None, float | None]
+"""Smallest and largest accepted figure; None where a side is free."""
+
+check_limits = partial(check_range, free_sides=True)
+"""Refuse what are no limits, see `check_range`."""
 
 
-def _default_limits() -> dict[str, Limits]:
-    return {
-        "flair_contrast": (0.10, 1.20),
-        "flair_rim": (0.10, 0.80),
-        "pre_rim": (-0.30, 0.42),
-        "post_rim": (-0.34, 0.48),
-    }
+def to_interval(limits: Limits) -> tuple[float, float]:
+    """Return limits with -inf and inf for their free sides."""
+    low, high = limits
+    return -np.inf if low is None else low, np.inf if high is None else high
+
+
+def broken_limits(ranges: Mapping[str, tuple[float, float]], figures: Mapping[str, float]) -> tuple[str, ...]:
+    """Name the figures outside their inclusive range; nan is outside, a figure that is absent is not."""
+    return tuple(
+        name for name, (low, high) in ranges.items() if name in figures and not low <= figures[name] <= high
+    )
 
 
 @dataclass(frozen=True)
 class ContrastLimits:
-    """Range of each figure of `tumor_figures`; a figure without an entry is not limited.
+    """Limits of each figure of `tumor_figures`, both inclusive; None where the figure is not limited.
 
     The defaults are about the 1st and 99th percentiles of real tumors in the LGG set. The floor of FLAIR's
     contrast refuses about 5 % of them, mostly cysts. T1 contrast is near 0 in a quarter: it has no limit.
 
     Attributes:
-        ranges: from the figure's name to its limits, both inclusive.
+        flair_contrast: limits of the FLAIR contrast to the ring.
+        flair_rim: limits of the FLAIR step at the edge.
+        pre_rim: limits of the pre-contrast step at the edge.
+        post_rim: limits of the post-contrast step at the edge.
+
+    Raises:
+        ArgumentError: a field is neither None nor a pair of limits.
     """
 
-    ranges: dict[str, Limits] = field(default_factory=_default_limits)
+    flair_contrast: Limits | None = (0.10, 1.20)
+    flair_rim: Limits | None = (0.10, 0.80)
+    pre_rim: Limits | None = (-0.30, 0.42)
+    post_rim: Limits | None = (-0.34, 0.48)
 
-    def broken(self, figures: dict[str, float]) -> tuple[str, ...]:
-        """Name the figures that are outside their limits; nan is outside, a figure that is absent is not."""
-        names = [name for name in self.ranges if name in figures]
-        return tuple(n for n in names if not self.ranges[n][0] <= figures[n] <= self.ranges[n][1])
+    def __post_init__(self) -> None:
+        check_fields(self, {name: check_limits for name, limits in vars(self).items() if limits is not None})
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Limits of the figures that have any."""
+        return {name: to_interval(limits) for name, limits in vars(self).items() if limits is not None}
+
+    def broken(self, figures: Mapping[str, float]) -> tuple[str, ...]:
+        """Name the figures that are outside their limits, see `broken_limits`."""
+        return broken_limits(self.ranges, figures)
 
 
 def contrast_to_ring(image: NDArray[np.float32], mask: NDArray[np.bool_], brain: NDArray[np.bool_]) -> float:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mcf_bundle.generation.contrast import tumor_figures
+from mcf_bundle.generation.contrast import broken_limits, to_interval, tumor_figures
+from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.nearest import SliceGallery
 
 LOWER_ONLY = ("tumor_probability", "mask_in_brain")
@@ -17,17 +18,10 @@ LOWER_ONLY = ("tumor_probability", "mask_in_brain")
 UPPER_ONLY = ("nearest_correlation",)
 """Figures of which only too much is wrong."""
 
-PERCENTILES = (1.0, 99.0)
-"""Percentiles of real training tumors between which a figure is accepted."""
+SATURATED = 0.5
+"""A host with this P(tumor) or more looks like tumor already: no rise is asked of it."""
 
-MAX_REAL_REJECTION = 0.05
-"""Largest share of real validation tumors that the fitted limits may reject."""
-
-SMALL_SAMPLE = 10
-"""Each end of a range is moved out by this over the number of tumors, times the range's width."""
-
-MAX_CHANGE_OUTSIDE = 0.03
-"""Largest mean absolute change of the head outside the grown mask, normalized intensity."""
+_DEFAULT_RULES = GateRules()
 
 
 @dataclass(frozen=True)
@@ -36,7 +30,7 @@ class GateLimits:
 
     Attributes:
         ranges: (smallest, largest) accepted value by figure; -inf or inf where one side is free.
-        relaxed: figures whose range was extended so that real validation tumors pass.
+        relaxed: figures whose range was extended so that real tumors pass.
         rejects_training: share of the real training tumors that the limits reject.
         rejects_validation: share of the real validation tumors that they reject; nan without any.
         counts: number of training and validation tumors behind these shares.
@@ -50,10 +44,20 @@ class GateLimits:
 
     def broken(self, figures: Mapping[str, float]) -> tuple[str, ...]:
         """Name the figures outside their range; nan is outside, a figure without a range is not."""
+        return broken_limits(self.ranges, figures)
+
+    def warnings(self, max_rejection: float) -> tuple[str, ...]:
+        """Name the real tumors of which more than the largest share allowed is rejected all the same.
+
+        Widening does not help against figures that are undefined, nor against limits that were given.
+        """
+        splits = ("training", "validation")
+        rates = zip(splits, (self.rejects_training, self.rejects_validation), self.counts, strict=True)
         return tuple(
-            name
-            for name, (low, high) in self.ranges.items()
-            if name in figures and not low <= figures[name] <= high
+            f"The gate rejects {100 * rate:.1f} % of {count} real {split} tumors, more than "
+            f"{100 * max_rejection:g} %: a figure of theirs is undefined, or limits were set."
+            for split, rate, count in rates
+            if rate > max_rejection
         )
 
     def rejection_rate(self, cases: Sequence[Mapping[str, float]]) -> float:
@@ -121,31 +125,53 @@ def change_outside(
     return float(np.abs(np.clip(image, 0, 1) - np.clip(host, 0, 1))[:, ~editable].mean())
 
 
+def probability_rise(probability: float, host_probability: float) -> dict[str, float]:
+    """Return the rise of P(tumor) from host to generated slice, as the figure `probability_rise`.
+
+    An absolute limit on P(tumor) cannot tell a faint tumor from a host that looks a little like one; an image
+    in which nothing happened has no rise, whatever its host. A host that looks like tumor already, P(tumor)
+    0.5 or more, has little room to rise: it gets no such figure.
+    """
+    return {} if host_probability >= SATURATED else {"probability_rise": probability - host_probability}
+
+
 def fit_limits(
-    training: Sequence[Mapping[str, float]], validation: Sequence[Mapping[str, float]] = ()
+    training: Sequence[Mapping[str, float]],
+    validation: Sequence[Mapping[str, float]] = (),
+    rules: GateRules = _DEFAULT_RULES,
 ) -> GateLimits:
-    """Take the limits from real tumors: the 1st and 99th percentile of each figure over the training tumors.
+    """Take the limits from real tumors: two percentiles of each figure over the training tumors.
 
     Percentiles of few values lie inside the true ones, so each end is moved out by 10 / n of the range's
     width. Several figures with two ends each reject more than 2 % together, and validation patients differ
     from training patients, whom the gate's classifier has seen. Where more than 5 % of the training or of the
-    validation tumors would be rejected, the figure that rejects most of them is extended to their 1st and
-    99th percentile, then the next one; if that is not enough, to the 0.5th and 99.5th, and to the extremes.
+    validation tumors would be rejected, the figure that rejects most of them is extended to the same
+    percentiles of theirs, then the next one; if that is not enough, half as far from the ends, and to the
+    extremes. These numbers are the rules' defaults. Limits that the rules give are taken as they are.
 
     Args:
         training: figures of real training tumors.
         validation: figures of real validation tumors.
+        rules: see `GateRules`.
 
     Returns:
-        The limits with the rates at which they reject real tumors.
+        The limits with the rates at which they reject real tumors. Tumors with an undefined figure are always
+        rejected, so the rates can stay above the largest one allowed.
     """
-    ranges = _percentile_ranges(training, PERCENTILES)
+    given = {name: to_interval(limits) for name, limits in rules.limits.items()}
+    low, high = rules.percentiles
+    margin = rules.small_sample
+    ranges = {**_percentile_ranges(training, (low, high), margin), **given}
     relaxed: list[str] = []
     for tumors in (validation, training):
-        for percentiles in (PERCENTILES, (0.5, 99.5), (0.0, 100.0)):
-            relaxed += _relax(ranges, tumors, _percentile_ranges(tumors, percentiles))
+        for percentiles in ((low, high), (low / 2, (high + 100) / 2), (0.0, 100.0)):
+            offered = _percentile_ranges(tumors, percentiles, margin)
+            offered = {name: limits for name, limits in offered.items() if name not in given}
+            relaxed += _relax(ranges, tumors, offered, rules.max_real_rejection)
+    ranges.setdefault("change_outside", (-np.inf, rules.max_change_outside))
+    ranges.setdefault("probability_rise", (rules.min_probability_rise, np.inf))
     return GateLimits(
-        {**ranges, "change_outside": (-np.inf, MAX_CHANGE_OUTSIDE)},
+        ranges,
         tuple(dict.fromkeys(relaxed)),
         GateLimits(ranges).rejection_rate(training),
         GateLimits(ranges).rejection_rate(validation),
@@ -157,11 +183,12 @@ def _relax(
     ranges: dict[str, tuple[float, float]],
     tumors: Sequence[Mapping[str, float]],
     offered: Mapping[str, tuple[float, float]],
+    max_rejection: float,
 ) -> list[str]:
     """Extend ranges to those offered, the worst figure first, until enough tumors pass; return whose."""
     relaxed: list[str] = []
     left = [name for name in ranges if name in offered]
-    while left and GateLimits(ranges).rejection_rate(tumors) > MAX_REAL_REJECTION:
+    while left and GateLimits(ranges).rejection_rate(tumors) > max_rejection:
         worst = max(left, key=lambda name: GateLimits({name: ranges[name]}).rejection_rate(tumors))
         left.remove(worst)
         low, high = ranges[worst]
@@ -171,15 +198,15 @@ def _relax(
 
 
 def _percentile_ranges(
-    cases: Sequence[Mapping[str, float]], percentiles: tuple[float, float]
+    cases: Sequence[Mapping[str, float]], percentiles: tuple[float, float], small_sample: float
 ) -> dict[str, tuple[float, float]]:
-    """Return the percentiles of each figure over its finite values; free sides are infinite."""
+    """Return the percentiles of each figure over its finite values, moved out; free sides are infinite."""
     ranges = {}
     for name in sorted({name for figures in cases for name in figures}):
         values = np.array([figures[name] for figures in cases if np.isfinite(figures.get(name, np.nan))])
         if values.size:
             low, high = np.percentile(values, percentiles).tolist()
-            margin = SMALL_SAMPLE / values.size * (high - low)
+            margin = small_sample / values.size * (high - low)
             ranges[name] = (
                 -np.inf if name in UPPER_ONLY else low - margin,
                 np.inf if name in LOWER_ONLY else high + margin,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -12,8 +13,11 @@ from mcf_bundle.data.case import Case
 from mcf_bundle.data.pool import DonorRules, find_donors
 from mcf_bundle.data.triplet_dataset import to_network_range
 from mcf_bundle.generation.gate import GateLimits, fit_limits, slice_figures
+from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.nearest import SliceGallery
 from mcf_bundle.networks.precision import autocast_call
+
+logger = logging.getLogger(__name__)
 
 
 class TumorProbability:
@@ -47,20 +51,35 @@ def fit_gate(
     validation: Sequence[Case],
     gallery: SliceGallery,
     *,
-    rules: DonorRules,
+    donor_rules: DonorRules,
+    gate_rules: GateRules,
     probability: TumorProbability,
 ) -> GateLimits:
-    """Take the gate's limits from the real tumors that could be donors.
+    """Take the gate's limits from the real tumors that could be donors; warn where they reject many of these.
 
     Args:
         training: the training patients.
         validation: the validation patients, whose rejection rate is measured.
         gallery: the training slices.
-        rules: which tumors count: those that resemble what is generated.
+        donor_rules: which tumors count: those that resemble what is generated.
+        gate_rules: how the limits are fitted.
         probability: the gate's classifier.
     """
-    figures = [_real_figures(cases, gallery, rules, probability) for cases in (training, validation)]
-    return fit_limits(*figures)
+    limits = fit_limits(
+        _real_figures(training, gallery, donor_rules, probability),
+        _real_figures(validation, gallery, donor_rules, probability),
+        gate_rules,
+    )
+    logger.info(
+        "gate rejects %.1f %% of %d real training tumors and %.1f %% of %d validation tumors",
+        100 * limits.rejects_training,
+        limits.counts[0],
+        100 * limits.rejects_validation,
+        limits.counts[1],
+    )
+    for warning in limits.warnings(gate_rules.max_real_rejection):
+        logger.warning(warning)
+    return limits
 
 
 def _real_figures(

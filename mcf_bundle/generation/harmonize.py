@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from mcf_bundle.generation.margin import grow
 from mcf_bundle.generation.warp import pixel_factor
 
 TISSUE_SIGMA = 20.0
@@ -52,7 +53,7 @@ def harmonize(
     factor = pixel_factor(donor_slices.shape) if factor is None else factor
     result = np.empty_like(donor_slices, dtype=np.float32)
     for position, donor in enumerate(donor_slices):
-        tissue = donor_tissue[position] & ~grow(donor_lesion[position], LESION_MARGIN * factor)
+        tissue = donor_tissue[position] & ~grow(donor_lesion[position], LESION_MARGIN, factor=factor)
         gain = _local_gain(donor, tissue, host_slices[position], host_tissue[position], TISSUE_SIGMA * factor)
         result[position] = donor * gain
     return result
@@ -84,13 +85,6 @@ def soft_alpha(
             distance = ndimage.distance_transform_edt(~plane)
             alpha[position] = np.where(distance <= 3 * width, np.exp(-0.5 * (distance / width) ** 2), 0.0)
     return alpha
-
-
-def grow(mask: NDArray[np.bool_], distance: float) -> NDArray[np.bool_]:
-    """Return the pixels of (H, W) within `distance` pixels of the mask; an empty mask stays empty."""
-    if not mask.any():
-        return mask
-    return ndimage.distance_transform_edt(~mask) <= distance
 
 
 def _local_gain(

@@ -14,17 +14,18 @@ from tqdm import tqdm
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.triplet_dataset import from_network_range
 from mcf_bundle.errors import GateError
-from mcf_bundle.generation.gate import GateLimits, GateResult, change_outside, slice_figures
+from mcf_bundle.generation.gate import (
+    GateLimits,
+    GateResult,
+    change_outside,
+    probability_rise,
+    slice_figures,
+)
+from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.materials import Materials, prepare_materials, to_batch
 from mcf_bundle.generation.nearest import SliceGallery
 from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Plan
-
-MAX_REJECTED = 0.60
-"""A larger share of rejected images stops the run: then the settings are wrong, not the images."""
-
-MIN_TRIED = 16
-"""Images to be tried before that share is judged."""
 
 FIGURE_DIGITS = 5
 """Decimals of the gate's figures in the manifest."""
@@ -60,6 +61,7 @@ class Machinery:
         batch_size: rows read or written at a time; changes no byte.
         device: where the networks are.
         rules: what counts as tissue where a tumor is painted; those of the plan.
+        gate_rules: which share of rejections stops a run.
     """
 
     sample: Callable[..., torch.Tensor]
@@ -71,6 +73,7 @@ class Machinery:
     batch_size: int
     device: torch.device
     rules: PlacementRules = field(default_factory=PlacementRules)
+    gate_rules: GateRules = field(default_factory=GateRules)
 
 
 @dataclass
@@ -115,7 +118,7 @@ def run_plan(
         outcome: filled as the run goes on; give one to have it when the run is stopped.
 
     Raises:
-        GateError: if more than 60 % of the images are rejected.
+        GateError: if a larger share of the images is rejected than the gate's rules allow, 60 % by default.
     """
     outcome = Outcome() if outcome is None else outcome
     outcome.missing = [row.row for row in plan.rows]
@@ -133,7 +136,7 @@ def run_plan(
                     progress.update()
                     continue
                 outcome.rejected[row.row] = [*earlier, made.gate]
-                _check_rejections(outcome)
+                _check_rejections(outcome, machinery.gate_rules)
                 if len(earlier) + 1 < len(row.candidates):
                     rejected.append((row, len(earlier) + 1))
             pending = rejected
@@ -163,9 +166,14 @@ def _run_block(block: Sequence[Materials], machinery: Machinery) -> list[Generat
     filled = [*block, *[block[-1]] * (machinery.compute_batch - len(block))]
     raw = machinery.sample(to_batch(filled, machinery.device)).cpu().numpy()
     images = [_finish(item, pixels) for item, pixels in zip(block, raw, strict=False)]
+    probabilities = zip(
+        machinery.tumor_probability(images),
+        machinery.tumor_probability([item.composite.host[1] for item in block]),
+        strict=True,
+    )
     return [
-        Generated(item, image, _judge(item, image, probability, machinery))
-        for item, image, probability in zip(block, images, machinery.tumor_probability(images), strict=True)
+        Generated(item, image, _judge(item, image, of_image, of_host, machinery))
+        for item, image, (of_image, of_host) in zip(block, images, probabilities, strict=True)
     ]
 
 
@@ -179,7 +187,11 @@ def _finish(item: Materials, pixels: NDArray[np.float32]) -> NDArray[np.float32]
 
 
 def _judge(
-    item: Materials, image: NDArray[np.float32], probability: float, machinery: Machinery
+    item: Materials,
+    image: NDArray[np.float32],
+    probability: float,
+    host_probability: float,
+    machinery: Machinery,
 ) -> GateResult:
     figures = slice_figures(
         image,
@@ -190,15 +202,16 @@ def _judge(
         left_out=(item.candidate.host.patient, item.candidate.donor.patient),
     )
     figures["tumor_probability"] = probability
+    figures |= probability_rise(probability, host_probability)
     figures["change_outside"] = change_outside(image, item.composite.host[1], item.editable)
     figures = {name: round(value, FIGURE_DIGITS) for name, value in figures.items()}
     return GateResult(figures, machinery.limits.broken(figures))
 
 
-def _check_rejections(outcome: Outcome) -> None:
+def _check_rejections(outcome: Outcome, rules: GateRules) -> None:
     rejected = sum(map(len, outcome.rejected.values()))
     tried = outcome.written + rejected
-    if tried >= MIN_TRIED and rejected > MAX_REJECTED * tried:
+    if tried >= rules.min_tried and rejected > rules.max_rejected * tried:
         reasons = ", ".join(f"{reason} {count}" for reason, count in outcome.reasons.most_common())
         raise GateError(
             "gate",

@@ -15,9 +15,9 @@ from mcf_bundle.data.case import Case
 from mcf_bundle.data.triplet_dataset import to_network_range
 from mcf_bundle.diffusion.sampler import FusionBatch
 from mcf_bundle.generation.composite import Composite, compose
+from mcf_bundle.generation.margin import grow
 from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Candidate, PlanRow, SliceId
-from mcf_bundle.generation.warp import pixel_factor
 
 EDIT_MARGIN = 8.0
 """How far around the mask the sampler may change the image, pixels at 256 x 256."""
@@ -62,24 +62,12 @@ def prepare_materials(
     )
     # Cavities inside a tumor are painted too, though they are no part of the mask.
     filled = ndimage.binary_fill_holes(composite.mask[1])
-    return Materials(row, candidate, host, index, composite, grow(filled))
+    return Materials(row, candidate, host, index, composite, grow(filled, EDIT_MARGIN))
 
 
 def slice_position(case: Case, item: SliceId) -> int:
     """Return the position of a slice in its volume, from 0."""
     return case.volume.slice_numbers.index(item.slice)
-
-
-def grow(mask: NDArray[np.bool_], margin: float = EDIT_MARGIN) -> NDArray[np.bool_]:
-    """Grow a mask by a margin in pixels at 256 x 256; an empty mask stays empty.
-
-    Args:
-        mask: (H, W), bool.
-        margin: pixels at 256 x 256, scaled to the image's size.
-    """
-    if not mask.any():
-        return mask.copy()
-    return ndimage.distance_transform_edt(~mask) <= margin * pixel_factor(mask.shape)
 
 
 def to_batch(materials: Sequence[Materials], device: torch.device) -> FusionBatch:

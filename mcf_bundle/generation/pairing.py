@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from mcf_bundle.arguments import (
+    check_count,
+    check_fields,
+    check_instance,
+    check_number,
+    check_share,
+    check_whole,
+)
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.pool import Donor, Host
 from mcf_bundle.errors import PlanError
 from mcf_bundle.generation.composite import check_composite, compose
 from mcf_bundle.generation.contrast import ContrastLimits
 from mcf_bundle.generation.placement import PlacementRules, Rejection, accept_placement, fit_transform
-from mcf_bundle.generation.plan import Candidate, PlanRow, SliceId
+from mcf_bundle.generation.plan import Candidate, PlanRow, SliceId, most_per_host_patient
 from mcf_bundle.generation.warp import Transform, Variation
 from mcf_bundle.generation.writer import case_name
 
@@ -37,6 +46,11 @@ class PairingRules:
         rotation_deg: largest rotation of a variation, degrees.
         scale: largest relative change of size of a variation.
         shift: largest shift of a variation along each axis, pixels at 256 x 256.
+        max_patient_share: a larger share of images on one host patient's head is warned of; one or two
+            images never are. It changes no plan.
+
+    Raises:
+        ArgumentError: a field has another type or lies outside its range.
     """
 
     placement: PlacementRules = field(default_factory=PlacementRules)
@@ -48,6 +62,35 @@ class PairingRules:
     rotation_deg: float = 8.0
     scale: float = 0.08
     shift: float = 3.0
+    max_patient_share: float = 0.10
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self,
+            {
+                "placement": partial(check_instance, kind=PlacementRules),
+                "contrast": partial(check_instance, kind=ContrastLimits),
+                "spares": check_whole,
+                "other_hosts": check_whole,
+                "max_tries": check_count,
+                "rounds": check_whole,
+                "rotation_deg": partial(check_number, least=0, most=180),
+                "scale": partial(check_number, least=0, below=1),
+                "shift": partial(check_number, least=0),
+                "max_patient_share": check_share,
+            },
+        )
+
+
+def share_warnings(rows: Sequence[PlanRow], max_patient_share: float) -> tuple[str, ...]:
+    """Say so if too many of the rows' images have the head of one patient, see `PairingRules`."""
+    most = most_per_host_patient(rows)
+    if most <= 2 or most <= max_patient_share * len(rows):
+        return ()
+    return (
+        f"{most} of {len(rows)} images ({100 * most / len(rows):.0f} %) have the head of one host patient, "
+        f"more than {100 * max_patient_share:g} %: ask for fewer, add patients, or relax the hosts' rules.",
+    )
 
 
 class PairSearch:

@@ -103,11 +103,11 @@ def accept_placement(
     if middle is None or not middle.any():
         return Rejection("outside")
     for mask, offset in ((middle, 0), (masks[0], -1), (masks[2], 1)):
-        least, reason = (rules.neighbor_brain_share, "neighbor") if offset else (rules.brain_share, "brain")
+        least = rules.neighbor_brain_share if offset else rules.brain_share
         if mask is not None and mask.any():
             share = float(host.brain[host_index + offset][window][mask].mean())
             if share < least:
-                return Rejection(reason, share)
+                return Rejection("neighbor" if offset else "brain", share)
     points = np.argwhere(middle) + np.array([window[0].start, window[1].start])
     source = np.argwhere(donor.volume.mask[transform.donor_indices[1]])
     change = abs(_share_across(points, host.midline) - _share_across(source, donor.midline))

@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from mcf_bundle.arguments import check_fields, check_number, check_range, check_share
+
+FitReason = Literal["patient", "missing", "level", "empty", "scale"]
+"""Why `fit_transform` refuses a pair."""
+
+PlaceReason = Literal["outside", "brain", "neighbor", "midline", "csf", "bright", "skull"]
+"""Why `accept_placement` refuses a place."""
+
+Reason = Literal[FitReason, PlaceReason]
+"""Why a pair is refused; `wording.REASONS` has the words for it."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,9 @@ class PlacementRules:
         bright_level: FLAIR above this is one of those.
         skull_depth: least depth of the tumor's outermost 2 % below the edge of the head, in radii of the
             head's slice [skull]; 99 % of the LGG set's donor tumors lie deeper than 0.14.
+
+    Raises:
+        ArgumentError: a field has another type or lies outside its range.
     """
 
     level_tolerance: float = 0.03
@@ -40,16 +56,34 @@ class PlacementRules:
     bright_level: float = 1.40
     skull_depth: float = 0.12
 
+    def __post_init__(self) -> None:
+        at_least_0 = partial(check_number, least=0)
+        check_fields(
+            self,
+            {
+                "level_tolerance": at_least_0,
+                "scale_range": partial(check_range, above=0),
+                "brain_share": check_share,
+                "neighbor_brain_share": check_share,
+                "midline_tolerance": check_share,
+                "csf_share": check_share,
+                "csf_level": at_least_0,
+                "csf_level_pre": at_least_0,
+                "bright_share": check_share,
+                "bright_level": at_least_0,
+                "skull_depth": check_share,
+            },
+        )
+
 
 @dataclass(frozen=True)
 class Rejection:
     """Why a pair was refused.
 
     Attributes:
-        reason: 'patient', 'missing', 'level', 'empty' or 'scale' (see `fit_transform`); 'outside', 'brain',
-            'neighbor', 'midline', 'csf', 'bright' or 'skull' (see `accept_placement`).
+        reason: see `Reason`.
         value: the figure that broke the rule; nan where there is none.
     """
 
-    reason: str
+    reason: Reason
     value: float = float("nan")

@@ -11,6 +11,7 @@ from typing import Any
 
 from mcf_bundle.data.pool import Donor, Host
 from mcf_bundle.generation.warp import Transform
+from mcf_bundle.generation.wording import in_words
 
 FORMAT = 1
 """Version of the plan's layout."""
@@ -121,6 +122,11 @@ def reuse(rows: Sequence[PlanRow]) -> dict[str, Counter[str]]:
     }
 
 
+def most_per_host_patient(rows: Sequence[PlanRow]) -> int:
+    """Return the largest number of first choices on one host patient; 0 without rows."""
+    return max(reuse(rows)["host patients"].values(), default=0)
+
+
 def summarize_plan(plan: Plan) -> list[str]:
     """Describe a plan in a few lines: size, reuse and how the search went."""
     lines = [f"{len(plan.rows)} images planned"]
@@ -129,10 +135,13 @@ def summarize_plan(plan: Plan) -> list[str]:
             lines.append(
                 f"  {len(counts)} {name}, each used {min(counts.values())} to {max(counts.values())} times"
             )
+    if plan.rows:
+        most, count = most_per_host_patient(plan.rows), len(plan.rows)
+        lines.append(f"  at most {most} of {count} images ({100 * most / count:.1f} %) on one host patient")
     total = sum(plan.tries.values())
     accepted = plan.tries.get("accepted", 0)
     refused = ", ".join(
-        f"{reason} {count}" for reason, count in _by_count(plan.tries) if reason != "accepted"
+        f"{in_words(reason)} {count}" for reason, count in _by_count(plan.tries) if reason != "accepted"
     )
     lines.append(f"  {total} pairs tried, {accepted} accepted; refused: {refused or 'none'}")
     return lines

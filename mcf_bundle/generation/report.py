@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from PIL import Image
-
 from mcf_bundle.atomic_file import write_atomically
+from mcf_bundle.generation.report_gallery import GALLERY_STYLE, render_gallery
 from mcf_bundle.generation.report_style import STYLE
 from mcf_bundle.generation.report_table import Table, render_table
-from mcf_bundle.generation.tile import Tile, tile_pictures
+from mcf_bundle.generation.tile import Tile
 
 MAX_IMAGES = 200
 """Images embedded at most; the page says so when there are more."""
-
-PICTURE_SIDE = 224
-"""Side of each of a tile's five pictures, pixels."""
 
 RESEARCH_NOTICE = (
     "Research only, not for diagnosis. The tumors are synthetic; heads and faces are the hosts' own, so "
@@ -63,6 +57,7 @@ class ReportContent:
         tiles: the images in row order; those after the first 200 are not shown.
         image_count: number of images of the run, if `tiles` are only some of them.
         sections: the tables, by subject.
+        gallery_note: why pictures are missing; empty if none is.
         notice: what the pages may be used for.
     """
 
@@ -74,6 +69,7 @@ class ReportContent:
     tiles: tuple[Tile, ...] = ()
     image_count: int | None = None
     sections: tuple[Section, ...] = ()
+    gallery_note: str = ""
     notice: str = RESEARCH_NOTICE
 
 
@@ -92,7 +88,7 @@ def render(content: ReportContent) -> str:
     Style and pictures are inside; there is no script and no address of anything outside.
     Every text is escaped. The same content gives the same page, with the same version of Pillow.
     """
-    parts = [_head(content.title), "<main>", _opening(content), _navigation(content), _gallery(content)]
+    parts = [_head(content.title), "<main>", _opening(content), _navigation(content), _images(content)]
     for number, section in enumerate(content.sections, start=1):
         parts.append(f'<h2 id="section-{number}">{escape(section.title)}</h2>')
         if section.text:
@@ -109,7 +105,7 @@ def _head(title: str) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="icon" href="data:,">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
+        f"<title>{escape(title)}</title><style>{STYLE}{GALLERY_STYLE}</style></head><body>"
     )
 
 
@@ -138,7 +134,7 @@ def _navigation(content: ReportContent) -> str:
     return f'<nav aria-label="Contents">{"".join(links)}</nav>' if links else ""
 
 
-def _gallery(content: ReportContent) -> str:
+def _images(content: ReportContent) -> str:
     if not content.tiles:
         return ""
     shown = content.tiles[:MAX_IMAGES]
@@ -149,36 +145,6 @@ def _gallery(content: ReportContent) -> str:
             f"<p><strong>The first {len(shown)} of {count:,} images are shown.</strong> "
             "The others are in the folder of the run.</p>"
         )
-    parts.append(
-        '<p class="note">FLAIR, middle slices. Host, composite and result share one display window, '
-        "the donor has its own; brightness cannot be compared between images. The amber line is the edge of "
-        "the mask.</p>"
-    )
-    return "\n".join(parts + [_tile(tile) for tile in shown])
-
-
-def _tile(tile: Tile) -> str:
-    pictures = tile_pictures(tile, side=PICTURE_SIDE, all_channels=False)
-    strip = Image.new("RGB", (PICTURE_SIDE * len(pictures), PICTURE_SIDE))
-    for column, picture in enumerate(pictures):
-        strip.paste(picture.image, (column * PICTURE_SIDE, 0))
-    names = [picture.caption for picture in pictures]
-    alternative = escape(f"{tile.title}: {'; '.join(names)}", quote=True)
-    captions = "".join(f"<span>{escape(name)}</span>" for name in names)
-    note = f'<p class="note">{escape(tile.note)}</p>' if tile.note and not tile.facts else ""
-    facts = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in tile.facts
-    )
-    return (
-        f'<article class="tile"><h3>{escape(tile.title)}</h3>{note}'
-        f'<div class="strip"><img src="{_data_uri(strip)}" alt="{alternative}" '
-        f'width="{strip.width}" height="{strip.height}"></div><div class="captions">{captions}</div>'
-        + (f'<dl class="facts">{facts}</dl>' if facts else "")
-        + "</article>"
-    )
-
-
-def _data_uri(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, format="WEBP", lossless=True, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    if content.gallery_note:
+        parts.append(f"<p><strong>{escape(content.gallery_note)}</strong></p>")
+    return "\n".join([*parts, render_gallery(shown)])

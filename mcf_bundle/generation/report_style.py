@@ -42,15 +42,6 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin-top: 1.6rem; fon
   margin: 0 0 1.1rem; padding: .9rem 1.1rem 1rem; background: var(--card); border: 1px solid var(--line);
   border-radius: 8px;
 }
-.strip { margin: .5rem 0 0; padding: 4px; background: #000; border-radius: 4px; }
-.strip img { display: block; width: 100%; height: auto; }
-.captions {
-  display: grid; grid-template-columns: repeat(5, 1fr); padding: .25rem 4px 0; color: var(--soft);
-  font-size: .82rem; text-align: center;
-}
-.facts { display: flex; flex-wrap: wrap; gap: .45rem 1.6rem; margin: .6rem 0 0; font-size: .87rem; }
-.facts dt { color: var(--soft); font-size: .78rem; }
-.facts dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .tables { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1.1rem;
   align-items: start; grid-auto-flow: dense; }
 .tables .table { margin: 0; }
@@ -78,7 +69,6 @@ thead th { position: sticky; top: 0; background: var(--card);
   nav { display: none; }
   h2, h3 { break-after: avoid; }
   .tile, .warnings, tr { break-inside: avoid; }
-  .strip { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   .scroll { overflow: visible; max-height: none; }
   thead th { position: static; }
 }

@@ -3,54 +3,38 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
-import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-import mcf_bundle
 from mcf_bundle.atomic_file import write_atomically
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.datalist import REAL, SYNTHETIC, Datalist, Entry, to_json
 from mcf_bundle.data.generated_case import GENERATED_SLICE
 from mcf_bundle.data.splits import TRAIN
-from mcf_bundle.generation.contact_sheet import save_contact_sheet
+from mcf_bundle.generation.case_tile import case_tile, origin_of
+from mcf_bundle.generation.finished_run import FinishedRun
 from mcf_bundle.generation.gate import GateResult
 from mcf_bundle.generation.loop import Generated, Outcome
-from mcf_bundle.generation.materials import Materials, hash_inputs, slice_position
-from mcf_bundle.generation.output_folder import (
-    CONTACT_SHEET_FILE,
-    DATALIST_FILE,
-    MANIFEST_FILE,
-    PLAN_FILE,
-    REPORT_FILE,
-    RUN_FILE,
-)
+from mcf_bundle.generation.materials import Materials, hash_inputs
+from mcf_bundle.generation.output_folder import DATALIST_FILE, MANIFEST_FILE, PLAN_FILE, RUN_FILE
 from mcf_bundle.generation.plan import Plan
 from mcf_bundle.generation.pseudonyms import Naming
-from mcf_bundle.generation.report import write_report
-from mcf_bundle.generation.run_report import RunFacts, report_content
+from mcf_bundle.generation.report import MAX_IMAGES
+from mcf_bundle.generation.run_pages import write_pages
+from mcf_bundle.generation.run_report import RunFacts
+from mcf_bundle.generation.stored_facts import store_facts
 from mcf_bundle.generation.tile import Tile
 from mcf_bundle.generation.writer import case_files, case_name, write_case
+from mcf_bundle.run_record import describe_run
 
 NOTICE = "research only, not for diagnosis"
-
-MAX_TILES = 200
-"""Images that report and contact sheet can show; later ones are not kept in memory."""
-
-SHEET_ROWS = 24
-"""Images on the contact sheet."""
-
-PACKAGES = ("monai", "torch", "numpy", "scikit-image", "scipy", "tifffile")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +76,8 @@ class RunOutput:
         self.records: dict[int, dict[str, Any]] = {}
         self.tiles: dict[int, Tile] = {}
         self.started = time.time()
-        write_atomically(output_dir / PLAN_FILE, self._renamed(plan.to_jsonl()).encode())
+        self.plan_text = rename_patients(plan.to_jsonl(), cases, provenance.naming)
+        write_atomically(output_dir / PLAN_FILE, self.plan_text.encode())
 
     def keep(self, made: Generated, earlier: Sequence[GateResult]) -> None:
         """Write an image that passed, with its neighbors and masks; remember its record."""
@@ -101,9 +86,11 @@ class RunOutput:
         images[1] = item.host.scale.denormalize(made.image)
         name = case_name(item.host.volume.institution, item.row.row)
         hashes = write_case(self.output_dir, name, images, item.composite.mask)
-        self.records[item.row.row] = self._record(made, name, earlier, hashes)
-        if len(self.tiles) < MAX_TILES:
-            self.tiles[item.row.row] = self._tile(made, images[1])
+        record = self.records[item.row.row] = self._record(made, name, earlier, hashes)
+        origin = origin_of(item, self.cases[item.candidate.donor.patient])
+        self.tiles[item.row.row] = case_tile(record, images[1], item.composite.mask[1], origin)
+        if len(self.tiles) > MAX_IMAGES:
+            del self.tiles[max(self.tiles)]  # the report shows the first rows, whatever came first
 
     def finish(self, outcome: Outcome, facts: RunFacts) -> None:
         """Write manifest, datalist, run.json, contact sheet and report."""
@@ -111,20 +98,16 @@ class RunOutput:
         manifest = "".join(json.dumps(record) + "\n" for record in records)
         write_atomically(self.output_dir / MANIFEST_FILE, manifest.encode())
         write_atomically(self.output_dir / DATALIST_FILE, to_json(self._merged(records)).encode())
-        tiles = [self.tiles[row] for row in sorted(self.tiles)]
-        if tiles:
-            save_contact_sheet(tiles[:SHEET_ROWS], self.output_dir / CONTACT_SHEET_FILE)
-        write_report(self.output_dir / REPORT_FILE, report_content(self.plan, outcome, facts, tiles))
-        run = {
-            **self._run_facts(),
-            "settings": {**facts.settings, "batch_size": facts.batch_size},
-            "written": outcome.written,
-        }
-        run["rows not written"] = [
+        told = {**store_facts(facts), "written": outcome.written}
+        told["rows not written"] = [
             {"row": row, "reasons": [list(item.reasons) for item in outcome.rejected.get(row, [])]}
             for row in outcome.missing
         ]
-        write_atomically(self.output_dir / RUN_FILE, (json.dumps(run, indent=1) + "\n").encode())
+        # The report is drawn from what the files say, so that it can be drawn from them again.
+        run = FinishedRun.parse(self.plan_text, records, json.loads(json.dumps(told)))
+        write_pages(self.output_dir, run, [self.tiles[row] for row in sorted(self.tiles)])
+        text = json.dumps({**self._run_facts(), **told}, indent=1)
+        write_atomically(self.output_dir / RUN_FILE, f"{text}\n".encode())
 
     def _record(
         self, made: Generated, name: str, earlier: Sequence[GateResult], hashes: Mapping[str, str]
@@ -154,47 +137,10 @@ class RunOutput:
             "plan_id": self.plan.plan_id,
             "notice": NOTICE,
         }
-        return json.loads(self._renamed(json.dumps(record)))
-
-    def _renamed(self, text: str) -> str:
-        """Put the written names in the place of the patients' names."""
-        if self.provenance.naming is str:
-            return text
-        for patient in sorted(self.cases, key=len, reverse=True):
-            # A value, not a key: a patient's folder may be named like a field.
-            quoted = re.escape(json.dumps(patient)) + r"(?!\s*:)"
-            text = re.sub(quoted, json.dumps(self.provenance.naming(patient)), text)
-        return text
+        return json.loads(rename_patients(json.dumps(record), self.cases, self.provenance.naming))
 
     def _stored(self, item: Materials, image: NDArray[np.float32]) -> NDArray[np.uint8]:
         return item.host.scale.denormalize(image)
-
-    def _tile(self, made: Generated, result: NDArray[np.uint8]) -> Tile:
-        item, naming = made.materials, self.provenance.naming
-        donor = self.cases[item.candidate.donor.patient]
-        donor_index = slice_position(donor, item.candidate.donor)
-        figures = made.gate.figures
-        host, lender = item.candidate.host, item.candidate.donor
-        return Tile(
-            title=case_name(item.host.volume.institution, item.row.row),
-            host=item.host.volume.image[item.host_index],
-            donor=donor.volume.image[donor_index],
-            donor_mask=donor.volume.mask[donor_index],
-            composite=self._stored(item, item.composite.image)[1],
-            result=result,
-            mask=item.composite.mask[1],
-            note=f"{naming(host.patient)} slice {host.slice} + {naming(lender.patient)} slice {lender.slice}",
-            facts=(
-                ("host", f"{naming(host.patient)}, slice {host.slice}, level {host.level:.2f}"),
-                ("donor", f"{naming(lender.patient)}, slice {lender.slice}, level {lender.level:.2f}"),
-                ("mirrored", "yes" if item.candidate.transform.mirrored else "no"),
-                ("mask", f"{int(item.composite.mask[1].sum())} pixels"),
-                ("P(tumor)", f"{figures['tumor_probability']:.2f}"),
-                ("FLAIR contrast", f"{figures['flair_contrast']:.2f}"),
-                ("change outside", f"{figures['change_outside']:.4f}"),
-                ("nearest slice", f"r = {figures['nearest_correlation']:.3f}"),
-            ),
-        )
 
     def _merged(self, records: Sequence[Mapping[str, Any]]) -> Datalist:
         synthetic = tuple(
@@ -217,28 +163,26 @@ class RunOutput:
         return Datalist(whole.split_by, whole.split_seed, real + synthetic, whole.skipped)
 
     def _run_facts(self) -> dict[str, Any]:
+        header = self.plan.header
         return {
-            "mcf_bundle": mcf_bundle.__version__,
+            **describe_run(seed=header["seed"], device=header["device"], started=self.started),
             "plan_id": self.plan.plan_id,
-            "versions": {name: _version(name) for name in PACKAGES},
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            "host_name": socket.gethostname(),
-            "num_threads": torch.get_num_threads(),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
-            "duration_s": round(time.time() - self.started, 1),
             "notice": NOTICE,
         }
+
+
+def rename_patients(text: str, patients: Iterable[str], naming: Naming) -> str:
+    """Put the written names in the place of the patients' names, in JSON text."""
+    if naming is str:
+        return text
+    for patient in sorted(patients, key=len, reverse=True):
+        # A value, not a key: a patient's folder may be named like a field.
+        quoted = re.escape(json.dumps(patient)) + r"(?!\s*:)"
+        text = re.sub(quoted, json.dumps(naming(patient)), text)
+    return text
 
 
 def estimate_bytes(plan: Plan, size: tuple[int, ...]) -> int:
     """Estimate the disk that a plan's output needs, bytes: cases, little compressed, and pages."""
     height, width = size
     return len(plan.rows) * (3 * height * width * 2 + 12_000) + 1_500_000
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -8,12 +8,16 @@ from typing import Any
 
 from mcf_bundle.data.pool import Pool
 from mcf_bundle.generation.gate import GateLimits
+from mcf_bundle.generation.gate_report import gate_tables, gate_text
+from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.loop import Outcome
+from mcf_bundle.generation.pairing import PairingRules, share_warnings
 from mcf_bundle.generation.plan import Plan, reuse, summarize_plan
 from mcf_bundle.generation.pseudonyms import Naming
 from mcf_bundle.generation.report import Figure, ReportContent, Section
 from mcf_bundle.generation.report_table import Table
 from mcf_bundle.generation.tile import Tile
+from mcf_bundle.generation.wording import in_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +52,7 @@ def report_content(plan: Plan, outcome: Outcome, facts: RunFacts, tiles: Sequenc
     planned = len(plan.rows)
     rejected = sum(map(len, outcome.rejected.values()))
     tried = outcome.written + rejected
+    gate_rules = {**GateRules().describe(), **plan.header.get("rules", {}).get("gate", {})}
     warnings = []
     if outcome.missing:
         warnings.append(
@@ -55,6 +60,9 @@ def report_content(plan: Plan, outcome: Outcome, facts: RunFacts, tiles: Sequenc
         )
     if facts.skipped:
         warnings.append(f"{len(facts.skipped)} patients were left out because of damaged files (see Data).")
+    warnings += facts.limits.warnings(gate_rules["max_real_rejection"])
+    max_share = facts.settings.get("max_patient_share", PairingRules().max_patient_share)
+    warnings += share_warnings(plan.rows, max_share)
     return ReportContent(
         title="Synthetic tumor slices",
         headline=f"{outcome.written} of {planned} images",
@@ -70,46 +78,11 @@ def report_content(plan: Plan, outcome: Outcome, facts: RunFacts, tiles: Sequenc
         tiles=tuple(tiles),
         image_count=outcome.written,
         sections=(
-            Section("Gate", _gate_tables(outcome, facts), _gate_text(facts.limits)),
+            Section("Gate", gate_tables(facts.limits, outcome), gate_text(facts.limits, gate_rules)),
             Section("Plan", _plan_tables(plan, facts)),
             Section("Data", _data_tables(facts)),
             Section("Settings", _settings_tables(plan, facts)),
         ),
-    )
-
-
-def _gate_text(limits: GateLimits) -> str:
-    training, validation = limits.counts
-    text = (
-        f"Limits are the 1st and 99th percentile of {training} real training tumors; "
-        f"they reject {100 * limits.rejects_training:.1f} % of those"
-    )
-    if limits.relaxed:
-        text += f" (extended so that at most 5 % of real tumors are rejected: {', '.join(limits.relaxed)})"
-    if validation:
-        return f"{text} and {100 * limits.rejects_validation:.1f} % of {validation} real validation tumors."
-    return f"{text}; there are no validation tumors to check them on."
-
-
-def _gate_tables(outcome: Outcome, facts: RunFacts) -> tuple[Table, ...]:
-    reasons = outcome.reasons
-    limits = tuple(
-        (name, f"{low:.3g}", f"{high:.3g}", reasons.get(name, 0))
-        for name, (low, high) in sorted(facts.limits.ranges.items())
-    )
-    rejected = tuple(
-        (
-            row,
-            number,
-            ", ".join(result.reasons),
-            "missing" if row in outcome.missing else "replaced by a spare",
-        )
-        for row, results in sorted(outcome.rejected.items())
-        for number, result in enumerate(results)
-    )
-    return (
-        Table("Limits", ("figure", "smallest", "largest", "rejections"), limits),
-        Table("Rejected images", ("row", "candidate", "reasons", "outcome"), rejected),
     )
 
 
@@ -124,7 +97,9 @@ def _plan_tables(plan: Plan, facts: RunFacts) -> tuple[Table, ...]:
                 f"Reuse of {title}", ("times used", "how many"), tuple(sorted(times.items())), bars="how many"
             )
         )
-    tries = tuple(sorted(plan.tries.items(), key=lambda item: -item[1]))
+    tries = tuple(
+        (in_words(outcome), count) for outcome, count in sorted(plan.tries.items(), key=lambda item: -item[1])
+    )
     tables.append(Table("Pairs tried", ("outcome", "pairs"), tries, bars="pairs"))
     return tuple(tables)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
+from mcf_bundle.arguments import check_fields, check_instance, check_number
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.datalist import REAL, Datalist, check_train_only, make_datalist
 from mcf_bundle.data.generated_case import is_generated
@@ -27,12 +28,26 @@ class PoolRules:
         donor: rules for donors.
         min_correlation: least correlation to the level template of a patient whose levels are reliable.
         max_disagreement: largest difference of such a patient's levels from what the head's extent says.
+
+    Raises:
+        ArgumentError: a field has another type or lies outside its range.
     """
 
     host: HostRules = field(default_factory=HostRules)
     donor: DonorRules = field(default_factory=DonorRules)
     min_correlation: float = 0.80
     max_disagreement: float = 0.15
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self,
+            {
+                "host": partial(check_instance, kind=HostRules),
+                "donor": partial(check_instance, kind=DonorRules),
+                "min_correlation": partial(check_number, least=-1, most=1),
+                "max_disagreement": partial(check_number, least=0),
+            },
+        )
 
 
 class GenerationSource:
@@ -130,35 +145,57 @@ def _check_same_patients(cohort: Cohort, datalist: Datalist) -> None:
             raise DataError(cohort.root, f"{problem}: {first}", remedy)
 
 
-def pinned_patients(patients: Sequence[str], checkpoints: Sequence[Checkpoint]) -> list[str]:
-    """Return the patients that a checkpoint saw in training, by the hashes that it stores."""
-    seen = frozenset().union(*(checkpoint.patients for checkpoint in checkpoints))
-    return [patient for patient in patients if hash_patient(patient) in seen]
+def pinned_patients(
+    patients: Sequence[str], checkpoints: Sequence[Checkpoint]
+) -> tuple[list[str], list[str]]:
+    """Return the patients that a checkpoint was trained on, and further ones that it was chosen on.
+
+    Both are told by the hashes that checkpoints store.
+    """
+    hashes = {patient: hash_patient(patient) for patient in patients}
+    trained = frozenset().union(*(checkpoint.patients for checkpoint in checkpoints))
+    chosen = frozenset().union(*(checkpoint.validation_patients for checkpoint in checkpoints)) - trained
+    return (
+        [patient for patient in patients if hashes[patient] in trained],
+        [patient for patient in patients if hashes[patient] in chosen],
+    )
 
 
 def split_around(
     cohort: Cohort, checkpoints: Sequence[Checkpoint], split_seed: int
 ) -> tuple[Datalist, list[str]]:
-    """Split a cohort so that no patient whom a checkpoint saw is validated or tested on.
+    """Split a cohort so that nobody is evaluated on whom a checkpoint knows.
+
+    Patients that a checkpoint was trained on train; those on whom its epoch was chosen are validated on.
+    They alone move.
 
     Returns:
         The datalist, and the patients that were pinned to training for it.
     """
-    pinned = pinned_patients([volume.patient for volume in cohort.volumes], checkpoints)
-    return make_datalist(cohort, split_seed=split_seed, pinned_to_train=pinned), pinned
+    trained, chosen = pinned_patients([volume.patient for volume in cohort.volumes], checkpoints)
+    datalist = make_datalist(cohort, split_seed=split_seed, pinned_to_train=trained)
+    entries = tuple(
+        replace(entry, split=VALIDATION) if entry.root == REAL and entry.patient in chosen else entry
+        for entry in datalist.entries
+    )
+    return replace(datalist, entries=entries), trained
 
 
 def check_unseen(datalist: Datalist, checkpoints: Mapping[str, Checkpoint]) -> None:
-    """Refuse checkpoints that saw a validation or test patient.
+    """Refuse checkpoints that were trained on a validation or test patient, or chosen on a test patient.
 
     Raises:
         LeakageError: names the checkpoint and the patient.
     """
     for patient, split in datalist.patient_splits().items():
+        hashed = hash_patient(patient)
         for path, checkpoint in checkpoints.items():
-            if split in (VALIDATION, TEST) and hash_patient(patient) in checkpoint.patients:
+            trained = split in (VALIDATION, TEST) and hashed in checkpoint.patients
+            chosen = split == TEST and hashed in checkpoint.validation_patients
+            if trained or chosen:
+                how = "trained on" if trained else "chosen by its results on"
                 raise LeakageError(
                     path,
-                    f"was trained on patient {patient}, who belongs to the {split} set",
+                    f"was {how} patient {patient}, who belongs to the {split} set",
                     "use a checkpoint of this split (its split_seed), or train one",
                 )

@@ -25,16 +25,30 @@ CHANNEL_NAMES = {Channel.PRE: "T1 pre", Channel.FLAIR: "FLAIR", Channel.POST: "T
 
 
 @dataclass(frozen=True, eq=False)
-class Tile:
-    """One generated image and its origin; all pictures are middle slices of their triplets.
+class Origin:
+    """What an image was made from; all pictures are middle slices of their triplets.
 
     Attributes:
-        title: what the image is, for example its case name.
         host: (3, H, W), uint8, stored gray levels, channels ordered as `Channel`.
         donor: (3, H, W), uint8, in the donor's own frame; its size may differ from the host's.
         donor_mask: (H, W), bool, the donor's tumor.
         composite: (3, H, W), uint8, the host with the donor's tumor, before the diffusion.
-        result: (3, H, W), uint8, the generated image.
+    """
+
+    host: NDArray[np.uint8]
+    donor: NDArray[np.uint8]
+    donor_mask: NDArray[np.bool_]
+    composite: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """One generated image and its origin.
+
+    Attributes:
+        title: what the image is, for example its case name.
+        origin: what it was made from; None where the dataset is not at hand.
+        result: (3, H, W), uint8, stored gray levels, channels ordered as `Channel`, the generated image.
         mask: (H, W), bool, the mask written with it.
         note: one short line, for example host, donor and the gate's figures; for the contact sheet, and for
             the report where there are no facts.
@@ -42,10 +56,7 @@ class Tile:
     """
 
     title: str
-    host: NDArray[np.uint8]
-    donor: NDArray[np.uint8]
-    donor_mask: NDArray[np.bool_]
-    composite: NDArray[np.uint8]
+    origin: Origin | None
     result: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     note: str = ""
@@ -68,10 +79,26 @@ class _View:
     windows: dict[Channel, tuple[float, float]]
 
 
+@dataclass(frozen=True)
+class _Views:
+    """How the heads of a tile are shown: the host's, or the result's without an origin, and the donor's."""
+
+    host: _View
+    donor: _View | None
+
+    @classmethod
+    def of(cls, tile: Tile) -> _Views:
+        if tile.origin is None:
+            return cls(_view(tile.result, tile.mask), None)
+        return cls(_view(tile.origin.host, tile.mask), _view(tile.origin.donor, tile.origin.donor_mask))
+
+
 def tile_pictures(
     tile: Tile, *, channel: Channel = Channel.FLAIR, side: int = 192, all_channels: bool = True
 ) -> list[Picture]:
     """Draw host, donor, composite, result, the result with its mask's outline, and its other two channels.
+
+    Without an origin the first three are left out.
 
     All pictures of the host's head share one frame, the square around the head, and for each channel one
     display window (`display_window`, from the host's brain); the donor has its own. So dark scans are as
@@ -84,24 +111,58 @@ def tile_pictures(
         all_channels: whether the other two sequences follow.
 
     Returns:
-        Five or seven pictures, RGB.
+        Five or seven pictures, RGB; two or four without an origin.
     """
-    host, donor = _view(tile.host, tile.mask), _view(tile.donor, tile.donor_mask)
-
-    def draw(image: NDArray[np.uint8], *, mask: NDArray[np.bool_] | None = None) -> Image.Image:
-        return _draw(image[channel], host, channel, side, mask)
-
-    pictures = [
-        Picture("host", draw(tile.host)),
-        Picture("donor", _draw(tile.donor[channel], donor, channel, side, tile.donor_mask)),
-        Picture("composite", draw(tile.composite)),
-        Picture("result", draw(tile.result)),
-        Picture("result, mask", draw(tile.result, mask=tile.mask)),
-    ]
+    views = _Views.of(tile)
+    pictures = _columns(tile, views, channel, side)
     for other in Channel if all_channels else ():
         if other is not channel:
             caption = f"result, {CHANNEL_NAMES[other]}"
-            pictures.append(Picture(caption, _draw(tile.result[other], host, other, side)))
+            pictures.append(Picture(caption, _draw(tile.result[other], views.host, other, side)))
+    return pictures
+
+
+def sequence_pictures(tile: Tile, sides: tuple[int, int]) -> dict[Channel, list[Picture]]:
+    """Draw the first pictures of `tile_pictures` in each sequence, at the size of the host's own pixels.
+
+    Args:
+        tile: what to draw.
+        sides: smallest and largest width and height of a picture, pixels; between them nothing is resampled
+            but the donor.
+
+    Returns:
+        By sequence five pictures, or two without an origin; none for a sequence that was not acquired.
+    """
+    views = _Views.of(tile)
+    left, _, right, _ = views.host.frame
+    side = min(max(right - left, sides[0]), sides[1])
+    flair = tile.result[Channel.FLAIR]
+    return {
+        channel: []
+        if channel is not Channel.FLAIR and np.array_equal(tile.result[channel], flair)
+        else _columns(tile, views, channel, side)
+        for channel in Channel
+    }
+
+
+def _columns(tile: Tile, views: _Views, channel: Channel, side: int) -> list[Picture]:
+    """Draw host, donor, composite (where there is an origin), result, and the result with its outline."""
+
+    def draw(image: NDArray[np.uint8], *, mask: NDArray[np.bool_] | None = None) -> Image.Image:
+        return _draw(image[channel], views.host, channel, side, mask)
+
+    pictures = []
+    if tile.origin is not None and views.donor is not None:
+        donor, mask = tile.origin.donor[channel], tile.origin.donor_mask
+        pictures += [
+            Picture("host", draw(tile.origin.host)),
+            Picture("donor", _draw(donor, views.donor, channel, side, mask)),
+            Picture("composite", draw(tile.origin.composite)),
+        ]
+    pictures += [
+        Picture("result", draw(tile.result)),
+        Picture("result, mask", draw(tile.result, mask=tile.mask)),
+    ]
     return pictures
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
 
-from mcf_bundle.arguments import as_path, check_count, check_seed
+from mcf_bundle.arguments import as_path, check_count, check_flag, check_instance, check_seed
 from mcf_bundle.data.datalist import Datalist, read_datalist, split_digest
 from mcf_bundle.data.lgg import Cohort, read_cohort
 from mcf_bundle.diffusion.inferer import FusionInferer
@@ -23,13 +23,15 @@ from mcf_bundle.generation.gate_fit import TumorProbability, fit_gate
 from mcf_bundle.generation.loop import Machinery, Outcome, run_plan
 from mcf_bundle.generation.nearest import SliceGallery
 from mcf_bundle.generation.output_folder import check_output_dir, prepare_output_dir
-from mcf_bundle.generation.pairing import PairingRules, PairSearch
+from mcf_bundle.generation.pairing import PairSearch, share_warnings
 from mcf_bundle.generation.plan import Plan, summarize_plan
 from mcf_bundle.generation.pseudonyms import Naming, make_naming
+from mcf_bundle.generation.rules import GenerationRules
 from mcf_bundle.generation.run_output import Provenance, RunOutput, estimate_bytes
 from mcf_bundle.generation.run_report import RunFacts
-from mcf_bundle.generation.source import GenerationSource, PoolRules, check_unseen, split_around
+from mcf_bundle.generation.source import GenerationSource, check_unseen, split_around
 from mcf_bundle.networks.checkpoint import TrainedNetwork
+from mcf_bundle.run_record import device_name
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +39,12 @@ BALANCE = "balance"
 """`num_images` that makes as many tumor slices as healthy ones among the training patients."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Networks:
     """The trained parts: denoiser, guidance classifier (None without guidance), and the gate's classifier."""
 
     denoiser: TrainedNetwork
-    classifier: TrainedNetwork | None
+    classifier: TrainedNetwork | None = None
     gate: TrainedNetwork
 
     def named(self) -> dict[str, TrainedNetwork]:
@@ -76,6 +78,11 @@ class ComputeSettings:
         for name, value in counts.items():
             check_count(name, value)
 
+    def set_threads(self) -> None:
+        """Give torch the number of threads, if one is asked for; the plan records what holds."""
+        if self.num_threads is not None:
+            torch.set_num_threads(self.num_threads)
+
 
 class GenerationWorkflow:
     """Turn healthy slices of a dataset into tumor slices with their masks.
@@ -89,11 +96,10 @@ class GenerationWorkflow:
         seed: seed of plan and noise.
         split_seed: seed of the split by patient.
         datalist: path of a datalist.json; None splits the dataset here, with all patients that a checkpoint
-            saw in training pinned to the training set.
+            saw in training pinned to the training set and those that chose it to the validation set.
         blend: "replace" or "add", see `compose`.
         compute: see `ComputeSettings`.
-        pool_rules: which slices may be hosts and donors.
-        pairing: how pairs are searched.
+        rules: see `GenerationRules`.
         skip_bad_patients: leave damaged patients out.
         overwrite: replace another run's files in `output_dir`.
         provenance: "full", "pseudonymous" or "auto", see `make_naming`.
@@ -113,8 +119,7 @@ class GenerationWorkflow:
         datalist: str | None = None,
         blend: Blend = "replace",
         compute: ComputeSettings | None = None,
-        pool_rules: PoolRules | None = None,
-        pairing: PairingRules | None = None,
+        rules: GenerationRules | None = None,
         skip_bad_patients: bool = False,
         overwrite: bool = False,
         provenance: str = "auto",
@@ -127,11 +132,14 @@ class GenerationWorkflow:
         self.networks, self.inferer, self.blend = networks, inferer, blend
         self.num_images, self.seed, self.split_seed = num_images, seed, split_seed
         self.datalist_path = None if datalist is None else as_path(datalist, "datalist")
-        self.compute, self.pairing = compute or ComputeSettings(), pairing or PairingRules()
-        self.pool_rules = pool_rules or PoolRules()
+        self.compute, self.rules = compute or ComputeSettings(), rules or GenerationRules()
         self.skip_bad_patients, self.overwrite = skip_bad_patients, overwrite
         self.provenance, self.dry_run = provenance, dry_run
         _check_settings(num_images, {"seed": seed, "split_seed": split_seed}, blend)
+        check_instance("rules", self.rules, GenerationRules)
+        flags = {"skip_bad_patients": skip_bad_patients, "overwrite": overwrite, "dry_run": dry_run}
+        for name, flag in flags.items():
+            check_flag(name, flag)
         _check_start_step(inferer, networks)
 
     def run(self) -> Outcome | None:
@@ -146,12 +154,13 @@ class GenerationWorkflow:
             GateError: if most images are rejected.
             IncompleteError: if images are missing because a row's spares ran out; everything else is written.
         """
-        if self.compute.num_threads is not None:
-            torch.set_num_threads(self.compute.num_threads)
+        self.compute.set_threads()
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         check_output_dir(self.output_dir, plan_id="", overwrite=True)
         logger.info("provenance is %s", self.naming[0])
         plan = self.plan
+        for warning in share_warnings(plan.rows, self.rules.pairing.max_patient_share):
+            logger.warning(warning)
         if self.dry_run:
             size = estimate_bytes(plan, self.cohort.volumes[0].image.shape[2:])
             lines = [
@@ -217,7 +226,7 @@ class GenerationWorkflow:
     @cached_property
     def source(self) -> GenerationSource:
         """Training cases, hosts and donors."""
-        return GenerationSource(self.cohort, self.datalist, self.pool_rules)
+        return GenerationSource(self.cohort, self.datalist, self.rules.pool)
 
     @cached_property
     def naming(self) -> tuple[str, Naming]:
@@ -235,7 +244,7 @@ class GenerationWorkflow:
             source.hosts.members,
             source.donors.members,
             seed=self.seed,
-            rules=self.pairing,
+            rules=self.rules.pairing,
             settings=settings,
         )
         rows = search.find(count)
@@ -246,10 +255,10 @@ class GenerationWorkflow:
             "split_digest": split_digest(self.datalist),
             "compute_batch": self.compute.compute_batch,
             "num_threads": torch.get_num_threads(),
-            "device": _device_name(self.device),
+            "device": device_name(self.device),
             "checkpoints": self.networks.hashes(),
             "provenance": self.naming[0],
-            "rules": {"pool": asdict(source.rules), "pairing": asdict(self.pairing)},
+            "rules": self.rules.describe(),
         }
         return Plan(header, tuple(rows), dict(search.tries))
 
@@ -281,15 +290,9 @@ class GenerationWorkflow:
             source.survey.cases,
             source.validation_cases(),
             gallery,
-            rules=source.rules.donor,
+            donor_rules=source.rules.donor,
+            gate_rules=self.rules.gate,
             probability=probability,
-        )
-        logger.info(
-            "gate rejects %.1f %% of %d real training tumors and %.1f %% of %d validation tumors",
-            100 * limits.rejects_training,
-            limits.counts[0],
-            100 * limits.rejects_validation,
-            limits.counts[1],
         )
         return Machinery(
             sample=lambda batch: self.inferer(batch, denoiser),
@@ -297,7 +300,8 @@ class GenerationWorkflow:
             limits=limits,
             gallery=gallery,
             cases=source.cases,
-            rules=self.pairing.placement,
+            rules=self.rules.pairing.placement,
+            gate_rules=self.rules.gate,
             compute_batch=self.compute.compute_batch,
             batch_size=self.compute.batch_size,
             device=self.device,
@@ -311,6 +315,9 @@ class GenerationWorkflow:
             "blend": self.blend,
             **self.inferer.describe(),
             "provenance": self.naming[0],
+            "max_patient_share": self.rules.pairing.max_patient_share,
+            "max_rejected": self.rules.gate.max_rejected,
+            "min_tried": self.rules.gate.min_tried,
         }
         source = self.source
         return RunFacts(
@@ -324,11 +331,6 @@ class GenerationWorkflow:
             naming=self.naming[1],
             batch_size=self.compute.batch_size,
         )
-
-
-def _device_name(device: torch.device) -> str:
-    """Name the kind of machine that the networks run on, since kinds round differently."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _check_settings(num_images: Any, seeds: Mapping[str, Any], blend: str) -> None:

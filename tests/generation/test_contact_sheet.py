@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,15 @@ from mcf_bundle.generation.contact_sheet import (
     draw_contact_sheet,
     save_contact_sheet,
 )
-from mcf_bundle.generation.tile import OUTLINE, Tile, tile_pictures
+from mcf_bundle.generation.tile import OUTLINE, Origin, Tile, sequence_pictures, tile_pictures
 
 
 def phantom_tile(seed: int = 0, gain: float = 1.0) -> Tile:
     phantom = phantom_volume(seed, size=64)
     index = int(phantom.mask.sum(axis=(1, 2)).argmax())
     image, mask = (phantom.image[index] * gain).astype(np.uint8), phantom.mask[index]
-    return Tile(f"SYN_PA_{seed:06d}", image, image, mask, image, image, mask, note="donor B")
+    origin = Origin(image, image, mask, image)
+    return Tile(f"SYN_PA_{seed:06d}", origin, image, mask, note="donor B")
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +91,7 @@ def test_dark_scan_is_shown_as_bright_as_another(tile: Tile) -> None:
 
 
 def test_window_is_the_hosts_so_that_changes_of_the_result_are_visible(tile: Tile) -> None:
-    darker = Tile(
-        tile.title, tile.host, tile.donor, tile.donor_mask, tile.composite, tile.result // 2, tile.mask
-    )
+    darker = dataclasses.replace(tile, result=tile.result // 2)
     host, result = (np.asarray(tile_pictures(darker)[i].image, float).mean() for i in (0, 3))
     assert result < 0.7 * host
 
@@ -103,9 +103,41 @@ def test_first_pictures_show_the_channel_asked_for(tile: Tile) -> None:
     assert of_post.tobytes() == tile_pictures(tile)[-1].image.tobytes()
 
 
+def test_image_of_unknown_origin_is_shown_alone(tile: Tile) -> None:
+    alone = dataclasses.replace(tile, origin=None)
+    captions = [picture.caption for picture in tile_pictures(alone)]
+    assert captions == ["result", "result, mask", "result, T1 pre", "result, T1 post"]
+    # The result of this tile is the host itself, so both choose the same frame and window.
+    assert tile_pictures(alone)[0].image.tobytes() == tile_pictures(tile)[3].image.tobytes()
+    assert draw_contact_sheet([alone]).width == 4 * (CELL + GAP) - GAP + 2 * MARGIN
+
+
+@pytest.mark.parametrize(("sides", "expected"), [((16, 300), None), ((100, 300), 100), ((16, 40), 40)])
+def test_sequences_are_drawn_at_the_size_of_the_host_s_pixels(
+    tile: Tile, sides: tuple[int, int], expected: int | None
+) -> None:
+    sequences = sequence_pictures(tile, sides)
+    assert list(sequences) == list(Channel)
+    (side,) = {picture.image.size for pictures in sequences.values() for picture in pictures}
+    assert side[0] == side[1]
+    if expected is not None:
+        assert side[0] == expected
+    for channel, pictures in sequences.items():
+        reference = tile_pictures(tile, channel=channel, side=side[0], all_channels=False)
+        assert [p.image.tobytes() for p in pictures] == [p.image.tobytes() for p in reference]
+
+
+def test_sequence_that_was_not_acquired_has_no_pictures(tile: Tile) -> None:
+    copied = tile.result.copy()
+    copied[Channel.POST] = copied[Channel.FLAIR]
+    sequences = sequence_pictures(dataclasses.replace(tile, result=copied), (16, 300))
+    assert [len(sequences[channel]) for channel in Channel] == [5, 5, 0]
+
+
 def test_empty_pictures_can_be_drawn() -> None:
     black, nothing = np.zeros((3, 64, 96), np.uint8), np.zeros((64, 96), bool)
-    for picture in tile_pictures(Tile("", black, black, nothing, black, black, nothing), side=50):
+    origin = Origin(black, black, nothing, black)
+    for picture in tile_pictures(Tile("", origin, black, nothing), side=50):
         assert picture.image.size == (50, 50)
         assert not np.asarray(picture.image).any()
 

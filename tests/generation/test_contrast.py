@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from mcf_bundle.generation.contrast import ContrastLimits, contrast_to_ring, rim_step, tumor_figures
+from mcf_bundle.generation.contrast import (
+    ContrastLimits,
+    broken_limits,
+    contrast_to_ring,
+    rim_step,
+    tumor_figures,
+)
 from tests.generation.discs import disc
 
 
@@ -53,5 +59,18 @@ def test_missing_channels_have_no_figure():
 
 
 def test_limits_name_what_is_outside_them():
-    limits = ContrastLimits({"a": (0.0, 1.0), "b": (0.0, 1.0), "c": (0.0, 1.0), "d": (0.0, 1.0)})
-    assert limits.broken({"a": 1.0, "b": 1.5, "c": float("nan"), "e": 9.0}) == ("b", "c")
+    ranges = {name: (0.0, 1.0) for name in "abcd"}
+    assert broken_limits(ranges, {"a": 1.0, "b": 1.5, "c": float("nan"), "e": 9.0}) == ("b", "c")
+
+
+def test_contrast_is_limited_on_the_sides_that_are_not_free():
+    limits = ContrastLimits((0.0, 1.0), (None, 1.0), (0.0, None), None)
+    low = dict.fromkeys(("flair_contrast", "flair_rim", "pre_rim", "post_rim"), -9.0)
+    assert limits.broken(low) == ("flair_contrast", "pre_rim")
+    assert limits.broken({name: 9.0 for name in low}) == ("flair_contrast", "flair_rim")
+    assert limits.broken({name: 0.5 for name in low}) == ()
+
+
+def test_there_are_limits_for_each_figure_and_no_other():
+    image, mask, brain = scene(64)
+    assert ContrastLimits().ranges.keys() == tumor_figures(np.stack([image] * 3), mask, brain).keys()

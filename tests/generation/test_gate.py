@@ -5,15 +5,15 @@ import pytest
 
 from mcf_bundle.generation.contrast import tumor_figures
 from mcf_bundle.generation.gate import (
-    MAX_CHANGE_OUTSIDE,
-    MAX_REAL_REJECTION,
-    SMALL_SAMPLE,
+    SATURATED,
     GateLimits,
     GateResult,
     change_outside,
     fit_limits,
+    probability_rise,
     slice_figures,
 )
+from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.nearest import SliceGallery
 from tests.generation.disc_rows import MIDDLE, disc_cases
 
@@ -33,7 +33,8 @@ def random_figures(seed: int, count: int, shift: float = 0.0) -> Figures:
 
 # The 1st and 99th percentile of the ruler, and the room that a sample of 101 gets at either end.
 LOW, HIGH = 0.01, 0.99
-ROOM = (HIGH - LOW) * SMALL_SAMPLE / 101
+ROOM = (HIGH - LOW) * 10 / 101
+FIXED = {"change_outside": (-np.inf, 0.03), "probability_rise": (0.05, np.inf)}
 
 
 @pytest.mark.parametrize(
@@ -70,8 +71,67 @@ def test_rejection_rates_and_counts_are_those_of_the_real_tumors() -> None:
 
 
 def test_the_change_outside_the_tumor_has_a_fixed_limit() -> None:
-    assert fit_limits(uniform()).ranges["change_outside"] == (-np.inf, MAX_CHANGE_OUTSIDE)
-    assert fit_limits([]).ranges == {"change_outside": (-np.inf, MAX_CHANGE_OUTSIDE)}
+    assert fit_limits([]).ranges == FIXED
+    assert FIXED.items() <= fit_limits(uniform()).ranges.items()
+    rules = GateRules(max_change_outside=0.5, min_probability_rise=0.2)
+    assert fit_limits([], rules=rules).ranges == {
+        "change_outside": (-np.inf, 0.5),
+        "probability_rise": (0.2, np.inf),
+    }
+
+
+@pytest.mark.parametrize("small_sample", [0.0, 20.0])
+def test_percentiles_and_room_are_the_rules(small_sample: float) -> None:
+    rules = GateRules(percentiles=(10.0, 80.0), small_sample=small_sample, max_real_rejection=1.0)
+    room = 0.7 * small_sample / 101
+    limits = fit_limits(uniform(), rules=rules)
+    assert limits.ranges["flair_contrast"] == pytest.approx((0.1 - room, 0.8 + room))
+    assert limits.relaxed == ()
+
+
+def test_ranges_are_widened_first_to_half_the_distance_from_the_ends() -> None:
+    rules = GateRules(percentiles=(10.0, 90.0), small_sample=0.0, max_real_rejection=0.11)
+    limits = fit_limits(uniform(), rules=rules)
+    assert limits.ranges["flair_contrast"] == pytest.approx((0.05, 0.95))
+    assert limits.relaxed == ("flair_contrast",)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [((0.4, 0.6), (0.4, 0.6)), ([None, 0.6], (-np.inf, 0.6)), ([None] * 2, (-np.inf, np.inf))],
+)
+@pytest.mark.parametrize("name", ["flair_rim", "pre_rim", "change_outside", "probability_rise"])
+def test_limits_that_are_given_stand_and_the_others_are_fitted(
+    name: str, given: tuple, expected: tuple[float, float]
+) -> None:
+    limits = fit_limits(uniform("flair_rim"), uniform("flair_rim"), GateRules(limits={name: given}))
+    plain = fit_limits(uniform("flair_rim"), uniform("flair_rim"))
+    assert limits.ranges[name] == expected
+    assert {**limits.ranges, name: None} == {**plain.ranges, name: None}
+    assert limits.relaxed == ()
+
+
+def test_rejections_by_limits_that_were_given_count_and_are_warned_of() -> None:
+    limits = fit_limits(uniform("flair_rim"), rules=GateRules(limits={"flair_rim": (0.105, None)}))
+    assert limits.rejects_training == pytest.approx(11 / 101)
+    assert limits.warnings(0.05) == (
+        "The gate rejects 10.9 % of 101 real training tumors, more than 5 %: "
+        "a figure of theirs is undefined, or limits were set.",
+    )
+    assert limits.warnings(0.11) == ()
+
+
+@pytest.mark.parametrize(
+    ("host", "rise"), [(0.0, 0.6), (0.25, 0.35), (0.49, 0.11), (SATURATED, None), (0.9, None)]
+)
+def test_the_rise_is_measured_from_hosts_that_do_not_look_like_tumor(host: float, rise: float | None) -> None:
+    expected = {} if rise is None else {"probability_rise": pytest.approx(rise)}
+    assert probability_rise(0.6, host) == expected
+
+
+def test_an_image_in_which_nothing_happened_has_no_rise_and_is_rejected() -> None:
+    for host in (0.0, 0.1, 0.3, 0.49):
+        assert fit_limits([]).broken(probability_rise(host, host)) == ("probability_rise",)
 
 
 def test_without_validation_tumors_the_percentiles_stand() -> None:
@@ -90,7 +150,7 @@ def test_a_figure_that_rejects_validation_tumors_is_extended_and_no_other() -> N
     low, high = limits.ranges["flair_rim"]
     assert low == pytest.approx(LOW - ROOM)
     assert high > 0.5 + 0.95 * 49 / 50
-    assert limits.rejects_validation <= MAX_REAL_REJECTION
+    assert limits.rejects_validation <= 0.05
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -102,7 +162,7 @@ def test_at_most_five_percent_of_the_real_tumors_are_rejected(seed: int, count: 
     for tumors, stated in ((training, limits.rejects_training), (validation, limits.rejects_validation)):
         rate = np.mean([bool(limits.broken(figures)) for figures in tumors])
         assert stated == pytest.approx(rate)
-        assert rate <= MAX_REAL_REJECTION
+        assert rate <= 0.05
     for name, (low, high) in fit_limits(training).ranges.items():
         assert limits.ranges[name][0] <= low
         assert limits.ranges[name][1] >= high
@@ -127,6 +187,8 @@ def test_tumors_without_a_figure_do_not_count_for_its_limits() -> None:
 def test_undefined_figures_of_validation_tumors_end_the_fit() -> None:
     limits = fit_limits(uniform("flair_rim"), [{"flair_rim": float("nan")}] * 4)
     assert limits.rejects_validation == 1.0
+    (warning,) = limits.warnings(0.05)
+    assert "100.0 % of 4 real validation tumors" in warning
 
 
 @pytest.mark.parametrize(("value", "passes"), [(0.2, True), (0.4, True), (0.19, False), (0.41, False)])

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mcf_bundle.generation.harmonize import grow, harmonize, soft_alpha
+from mcf_bundle.generation.harmonize import harmonize, soft_alpha
+from mcf_bundle.generation.margin import grow
 from tests.generation.discs import disc
 
 BRAIN = disc(128, 63.5, 63.5, 50)[None]
@@ -33,7 +34,7 @@ def test_gain_follows_a_slow_shading_of_the_host():
 
 def test_edema_beside_the_tumor_does_not_count_as_tissue():
     donor = slices((0.4,) * 3, lesion=(0.8,) * 3)
-    donor[:, :, grow(LESION[0], 1.0) & ~LESION[0]] = 5.0
+    donor[:, :, grow(LESION[0], 1.0, factor=1.0) & ~LESION[0]] = 5.0
     result = harmonize(donor, LESION, BRAIN, slices((0.4,) * 3), BRAIN)
     np.testing.assert_allclose(result[0, :, 60, 70], 0.8, rtol=1e-5)
 
@@ -62,7 +63,3 @@ def test_alpha_of_an_empty_slice_is_zero():
 
 def test_alpha_without_softness_is_the_mask():
     np.testing.assert_array_equal(soft_alpha(LESION, 0.0), LESION)
-
-
-def test_growing_nothing_gives_nothing():
-    assert not grow(np.zeros((8, 8), bool), 3.0).any()

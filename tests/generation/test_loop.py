@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from mcf_bundle.data.pool import Pool
 from mcf_bundle.diffusion.sampler import FusionBatch
 from mcf_bundle.errors import GateError
 from mcf_bundle.generation.gate import GateLimits, GateResult
+from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.loop import FIGURE_DIGITS, Generated, Machinery, Outcome, run_plan
 from mcf_bundle.generation.nearest import SliceGallery
 from mcf_bundle.generation.plan import Plan
@@ -28,6 +30,8 @@ from mcf_bundle.generation.run_report import RunFacts
 from tests.generation.disc_rows import MIDDLE, disc_cases, plan_row
 
 SCALE = 1000.0
+HOST_PROBABILITY = 0.1
+DEFAULT_RULES = GateRules()
 ODD_REJECTED = GateLimits({"tumor_probability": (0.5, np.inf)})
 
 
@@ -38,7 +42,10 @@ def cases() -> dict[str, Case]:
 
 def plan_of(cases: dict[str, Case], seeds: Sequence[Sequence[int]]) -> Plan:
     """Plan one row a list, with one candidate a seed."""
-    return Plan({}, tuple(plan_row(cases, row, row=number) for number, row in enumerate(seeds)))
+    return Plan(
+        {"seed": 0, "device": "cpu"},
+        tuple(plan_row(cases, row, row=number) for number, row in enumerate(seeds)),
+    )
 
 
 def seed_of(image: np.ndarray) -> int:
@@ -71,7 +78,8 @@ class Run:
 
     def judge(self, images: Sequence[np.ndarray]) -> list[float]:
         self.judged.append(len(images))
-        return [float(seed_of(image) % 2 == 0) for image in images]
+        seeds = map(seed_of, images)
+        return [float(seed % 2 == 0) if seed else HOST_PROBABILITY for seed in seeds]
 
     def keep(self, made: Generated, earlier: Sequence[GateResult]) -> None:
         self.kept.append((made.materials.row.row, seed_of(made.image), len(earlier)))
@@ -85,6 +93,7 @@ def run(
     compute_batch: int = 4,
     batch_size: int = 4,
     limits: GateLimits = ODD_REJECTED,
+    gate_rules: GateRules = DEFAULT_RULES,
 ) -> Run:
     found = Run()
     machinery = Machinery(
@@ -96,6 +105,7 @@ def run(
         compute_batch=compute_batch,
         batch_size=batch_size,
         device=torch.device("cpu"),
+        gate_rules=gate_rules,
     )
     found.outcome = run_plan(plan_of(cases, seeds), machinery, found.keep)
     return found
@@ -159,7 +169,7 @@ def test_networks_see_blocks_of_one_size_whatever_is_read_at_a_time(
 def test_a_short_block_is_filled_with_repeats_whose_results_are_dropped(cases: dict[str, Case]) -> None:
     found = run(cases, [[2], [4], [6], [8], [10], [12]])
     assert found.blocks == [[2, 4, 6, 8], [10, 12, 12, 12]]
-    assert found.judged == [4, 2]
+    assert found.judged == [4, 4, 2, 2]  # each block's images, then their hosts
     assert len(found.kept) == 6
 
 
@@ -180,6 +190,18 @@ def test_up_to_sixty_percent_or_few_images_do_not(cases: dict[str, Case], share:
     outcome = run(cases, rejecting(share)).outcome
     assert outcome.written == share.count("e")
     assert len(outcome.missing) == share.count("o")
+
+
+@pytest.mark.parametrize(
+    ("max_rejected", "min_tried", "stops"),
+    [(0.49, 4, True), (0.5, 4, False), (0.49, 9, False), (0.0, 8, True)],
+)
+def test_the_rules_say_which_share_of_how_many_images_stops_a_run(
+    cases: dict[str, Case], max_rejected: float, min_tried: int, stops: bool
+) -> None:
+    rules = GateRules(max_rejected=max_rejected, min_tried=min_tried)
+    with pytest.raises(GateError) if stops else nullcontext():
+        run(cases, rejecting("eoeoeoeo"), gate_rules=rules)
 
 
 def test_spares_count_as_images_that_were_tried(cases: dict[str, Case]) -> None:
@@ -210,10 +232,12 @@ def test_every_image_has_all_figures_rounded_for_the_manifest(cases: dict[str, C
         "mask_in_brain",
         "nearest_correlation",
         "tumor_probability",
+        "probability_rise",
         "change_outside",
     }
     assert all(round(value, FIGURE_DIGITS) == value for value in made.gate.figures.values())
     assert made.gate.figures["mask_in_brain"] == 1.0
+    assert made.gate.figures["probability_rise"] == 1.0 - HOST_PROBABILITY
     assert made.gate.figures["nearest_correlation"] == -1.0
 
 
@@ -240,7 +264,7 @@ def test_a_change_outside_the_tumor_is_measured(cases: dict[str, Case]) -> None:
 
 
 def test_channels_that_were_never_acquired_stay_copies_of_flair() -> None:
-    found = run(disc_cases(missing=(True, False, True)), [[2]])
+    found = run(disc_cases(missing=(True, False, True)), [[2]], limits=GateLimits({}))
     image = found.made[0].image
     np.testing.assert_array_equal(image[0], image[1])
     np.testing.assert_array_equal(image[2], image[1])

@@ -11,7 +11,6 @@ from mcf_bundle.data.case import Case
 from mcf_bundle.data.triplet_dataset import to_network_range
 from mcf_bundle.generation.materials import (
     Materials,
-    grow,
     hash_inputs,
     prepare_materials,
     slice_position,
@@ -93,25 +92,6 @@ def test_all_that_is_painted_is_editable(blend: str, hole: float) -> None:
     painted = made.composite.contribution[1].any(axis=0)
     assert not (painted & ~made.editable).any()
     assert not (made.composite.mask[1] & ~made.editable).any()
-
-
-@pytest.mark.parametrize(("size", "pixels"), [(256, 197), (128, 49), (64, 13)])
-def test_a_pixel_grows_to_a_disc_of_eight_pixels_at_256(size: int, pixels: int) -> None:
-    # Lattice points within 8, 4 and 2 of the origin.
-    mask = np.zeros((size, size), bool)
-    mask[size // 2, size // 3] = True
-    grown = grow(mask)
-    assert grown.sum() == pixels
-    assert grown[size // 2, size // 3 + size // 32]
-    assert not grown[size // 2, size // 3 + size // 32 + 1]
-
-
-def test_a_margin_of_zero_keeps_the_mask_and_an_empty_mask_stays_empty() -> None:
-    mask = disc(64, 30.0, 30.0, 5.0)
-    np.testing.assert_array_equal(grow(mask, 0.0), mask)
-    empty = np.zeros((64, 64), bool)
-    assert not grow(empty).any()
-    assert grow(empty) is not empty
 
 
 def one_host_pixel(cases: dict[str, Case]) -> None:

@@ -10,11 +10,11 @@ from mcf_bundle.data.case import Case
 from mcf_bundle.data.pool import Donor, Host
 from mcf_bundle.errors import PlanError
 from mcf_bundle.generation.contrast import ContrastLimits
-from mcf_bundle.generation.pairing import PairingRules, PairSearch
+from mcf_bundle.generation.pairing import PairingRules, PairSearch, share_warnings
 from mcf_bundle.generation.placement import PlacementRules
 from mcf_bundle.generation.plan import Candidate, PlanRow
 from mcf_bundle.generation.warp import Variation
-from tests.generation.disc_rows import SETTINGS, disc_cases
+from tests.generation.disc_rows import SETTINGS, disc_cases, plan_row
 from tests.generation.discs import disc_case
 
 INDICES = (2, 3, 4)
@@ -97,7 +97,9 @@ def test_host_and_donor_are_different_patients_where_one_could_be_both() -> None
     cases = disc_cases(hosts=0, donors=3)
     made = search(cases)
     hosts = [Host(d.patient, d.index, d.slice_number, d.level) for d in made.donors]
-    rules = PairingRules(placement=PlacementRules(bright_share=1.0), contrast=ContrastLimits({}))
+    rules = PairingRules(
+        placement=PlacementRules(bright_share=1.0), contrast=ContrastLimits(None, None, None, None)
+    )
     found = PairSearch(cases, hosts, made.donors, seed=0, rules=rules, settings={}).find(9)
     assert all(c.host.patient != c.donor.patient for row in found for c in row.candidates)
 
@@ -203,3 +205,22 @@ def test_without_a_donor_at_the_hosts_levels_that_is_said() -> None:
 
 def test_no_rows_need_no_hosts() -> None:
     assert search(disc_cases(hosts=0)).find(0) == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "limit", "warns"),
+    [
+        ({"h0": 11, "h1": 9}, 0.55, False),  # 11 of 20 are exactly 55 %
+        ({"h0": 11, "h1": 9}, 0.54, True),
+        ({"h0": 2, "h1": 1}, 0.1, False),  # two images never are too many
+        ({"h0": 3, "h1": 1}, 0.1, True),
+        ({}, 0.1, False),
+    ],
+)
+def test_a_host_patient_with_too_large_a_share_is_warned_of(
+    cases: dict[str, Case], hosts: dict[str, int], limit: float, warns: bool
+) -> None:
+    rows = [plan_row(cases, [0], host=host) for host, count in hosts.items() for _ in range(count)]
+    warnings = share_warnings(rows, limit)
+    assert len(warnings) == warns
+    assert all(f"{hosts['h0']} of {len(rows)} images" in warning for warning in warnings)

@@ -11,13 +11,13 @@ import pytest
 
 from mcf_bundle import atomic_file
 from mcf_bundle.errors import ArgumentError, DataError
-from mcf_bundle.generation import report
+from mcf_bundle.generation import report_gallery
 from mcf_bundle.generation.report import Figure, ReportContent, Section, Table, render, write_report
 from mcf_bundle.generation.report_table import render_table
-from mcf_bundle.generation.tile import Tile
+from mcf_bundle.generation.tile import Origin, Tile
 
 HOSTILE = "<script>alert(\"1\")</script> & 'x'"
-VOID = {"meta", "link", "img", "br"}
+VOID = {"meta", "link", "img", "br", "input"}
 
 
 class Page(HTMLParser):
@@ -50,7 +50,7 @@ def small_tile(number: int = 0) -> Tile:
     mask = np.zeros((32, 32), bool)
     mask[10:20, 10:20] = True
     facts = (("host", "TCGA_CS_4941"),)
-    return Tile(f"SYN_CS_{number:06d}", image, image, mask, image, image, mask, facts=facts)
+    return Tile(f"SYN_CS_{number:06d}", Origin(image, image, mask, image), image, mask, facts=facts)
 
 
 @pytest.fixture(scope="module")
@@ -128,11 +128,45 @@ def test_links_of_the_contents_lead_somewhere(content: ReportContent) -> None:
     attributes = Page(render(content)).attributes
     targets = {value for name, value in attributes if name == "id"}
     links = {value[1:] for name, value in attributes if name == "href" and value.startswith("#")}
-    assert links == targets == {"images", "section-1"}
+    assert links == {"images", "section-1"}
+    assert links <= targets
+
+
+def test_switch_chooses_between_the_sequences_without_a_script(content: ReportContent) -> None:
+    text = render(content)
+    page = Page(text)
+    buttons = [value for name, value in page.attributes if name == "id" and value.startswith("pick-")]
+    labels = [value for name, value in page.attributes if name == "for"]
+    assert buttons == labels == ["pick-flair", "pick-pre", "pick-post", "pick-all"]
+    assert [name for name, _ in page.attributes].count("checked") == 1
+    strips = [v for n, v in page.attributes if n == "class" and v.startswith("sequence ")]
+    assert strips == ["sequence flair", "sequence pre", "sequence post"] * 2
+    # A button works on what follows it as a sibling.
+    assert text.index('id="pick-all"') < text.index("<article")
+    for name in ("flair", "pre", "post"):
+        assert f"#pick-{name}:checked ~ .tile .sequence:not(.{name}) {{ display: none; }}" in text
+
+
+def test_pictures_of_all_sequences_are_in_the_page(content: ReportContent) -> None:
+    alternatives = [value for name, value in Page(render(content)).attributes if name == "alt"]
+    names = "host; donor; composite; result; result, mask"
+    assert alternatives == [
+        f"SYN_CS_{number:06d}, {sequence}: {names}"
+        for number in (0, 1)
+        for sequence in ("FLAIR", "T1 pre", "T1 post")
+    ]
+
+
+def test_page_says_why_pictures_are_missing(content: ReportContent) -> None:
+    alone = tuple(dataclasses.replace(tile, origin=None) for tile in content.tiles)
+    page = Page(render(dataclasses.replace(content, tiles=alone, gallery_note="No hosts.")))
+    assert "No hosts." in page.texts
+    assert "composite" not in page.texts
+    assert "composite" in Page(render(content)).texts
 
 
 def test_at_most_two_hundred_images_are_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "_tile", lambda _: '<img src="data:," alt="">')
+    monkeypatch.setattr(report_gallery, "_card", lambda _: '<img src="data:," alt="">')
     page = Page(render(ReportContent("Run", "717 of 717 images", tiles=(small_tile(),) * 717)))
     assert page.tags["img"] == 200
     assert "The first 200 of 717 images are shown." in page.texts

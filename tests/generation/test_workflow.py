@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,13 +28,16 @@ from mcf_bundle.data.prepare import prepare_dataset
 from mcf_bundle.data.splits import TRAIN
 from mcf_bundle.data.triplet_dataset import TripletDataset
 from mcf_bundle.errors import IncompleteError
-from mcf_bundle.generation.materials import grow
+from mcf_bundle.generation.margin import grow
+from mcf_bundle.generation.materials import EDIT_MARGIN
 from mcf_bundle.generation.output_folder import RUN_FILES
 from mcf_bundle.generation.pseudonyms import KEY_VARIABLE
+from mcf_bundle.generation.wording import FIGURES
 from mcf_bundle.generation.workflow import GenerationWorkflow
 from mcf_bundle.generation.writer import case_files
 from mcf_bundle.networks.checkpoint import hash_file
 from mcf_bundle.resources import bundle_root
+from mcf_bundle.run_record import describe_code
 from tests.generation.bundle_runs import KEY, OPEN_GATE, PICKY_GATE, gate, make_workflow, sharing
 
 COUNT = 10
@@ -152,7 +156,7 @@ def test_outside_the_grown_mask_the_image_is_the_host_s_byte_for_byte(run: Run) 
     for record in run.records:
         case, index = run.host(record)
         image, mask = run.images(record)[1], run.masks(record)[1] > 0
-        outside = ~grow(ndimage.binary_fill_holes(mask))
+        outside = ~grow(ndimage.binary_fill_holes(mask), EDIT_MARGIN)
         np.testing.assert_array_equal(image[:, outside], case.volume.image[index][:, outside])
         assert (image[:, mask] != case.volume.image[index][:, mask]).any()
 
@@ -190,7 +194,7 @@ def test_the_output_can_be_trained_on(run: Run) -> None:
     config = ConfigParser()
     config.read_config(bundle_root("mcf_diffusion") / "configs" / "train.json")
     config["dataset_dir"] = str(run.folder)
-    samples = TripletDataset(config.get_parsed_content("cohort").slices(TRAIN))
+    samples = TripletDataset(config.get_parsed_content("data").slices(TRAIN))
     assert len(samples) > 0
     assert samples[0]["image"].shape == (3, 64, 64)
     assert torch.isfinite(samples[0]["context"]).all()
@@ -241,6 +245,9 @@ def test_only_run_json_knows_when_and_where(run: Run, phantom_cohort: Path) -> N
     assert facts["host_name"] == MACHINE
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", facts["started"])
     assert facts["settings"]["batch_size"] == 8
+    assert facts["device"] == run.plan[0]["device"]
+    assert facts["command_line"] is facts["config"] is None  # this run was started from Python
+    assert describe_code().items() <= facts.items()
     for name in ("plan.jsonl", "manifest.jsonl", "datalist.json", "report.html"):
         text = (run.folder / name).read_text()
         assert not re.search(r"\d{4}-\d\d-\d\dT\d\d:", text), name
@@ -321,6 +328,46 @@ def test_public_patients_are_named(run: Run) -> None:
     assert run.workflow.naming[0] == run.plan[0]["provenance"] == "full"
     assert all(record["host"]["patient"].startswith("TCGA_") for record in run.records)
     assert run.records[0]["host"]["patient"] in (run.folder / "report.html").read_text()
+
+
+def test_the_gate_follows_the_rules_of_the_config_and_the_plan_records_them(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = {name: [None, None] for name in FIGURES}
+    opened = sharing(run.workflow, tmp_path / "open", num_images=1, **{"gate_rules#limits": limits})
+    assert opened.run().written == 1
+    closed = sharing(
+        run.workflow,
+        tmp_path / "closed",
+        num_images=1,
+        **{"gate_rules#limits": limits | {"mask_in_brain": [2, None]}},
+    )
+    with pytest.raises(IncompleteError), caplog.at_level("WARNING"):
+        closed.run()
+    assert re.search(r"The gate rejects 100.0 % of \d+ real training tumors, more than 5 %", caplog.text)
+    plans = [Run(workflow, workflow.output_dir).plan[0] for workflow in (opened, closed)]
+    assert [plan["rules"]["gate"]["limits"]["mask_in_brain"] for plan in plans] == [[None, None], [2, None]]
+    assert plans[0]["plan_id"] != plans[1]["plan_id"]
+    assert "share of the mask in the brain" in (closed.output_dir / "report.html").read_text()
+
+
+def test_rules_that_only_stop_or_warn_leave_the_plan_as_it_is(run: Run, tmp_path: Path) -> None:
+    rules = {"gate_rules#max_rejected": 1.0, "gate_rules#min_tried": 1, "pairing#max_patient_share": 0.5}
+    workflow = sharing(run.workflow, tmp_path, num_images=COUNT, **rules)
+    assert workflow.plan.plan_id == run.plan[0]["plan_id"]
+    assert workflow.rules.gate.max_rejected == 1.0
+
+
+def test_the_largest_share_of_one_head_is_stated_and_warned_of(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules = {"pairing#max_patient_share": 0.01, "dry_run": True}
+    with caplog.at_level("WARNING"):
+        sharing(run.workflow, tmp_path, num_images=60, **rules).run()
+    most = max(Counter(row["host"]["patient"] for row in run.plan[1:]).values())
+    assert re.search(r"\d+ of 60 images .* have the head of one host patient, more than 1 %", caplog.text)
+    report = (run.folder / "report.html").read_text()
+    assert f"at most {most} of {COUNT} images ({100 * most / COUNT:.1f} %) on one host patient" in report
 
 
 @pytest.mark.parametrize("num_images", [7, "balance"])

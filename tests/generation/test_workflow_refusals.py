@@ -110,6 +110,28 @@ def test_a_setting_outside_its_range_is_named(
     assert str(value) in error.problem
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "where"),
+    [
+        ("pool_rules#host#min_gap_mm", "ten", "HostRules.min_gap_mm"),
+        ("pairing#placement#scale_range", 5, "PlacementRules.scale_range"),
+        ("pairing#contrast#flair_rim", [0.5], "ContrastLimits.flair_rim"),
+        ("pairing#max_tries", -3, "PairingRules.max_tries"),
+        ("gate_rules#max_rejected", 60, "GateRules.max_rejected"),
+        ("gate_rules#limits", {"flair": [0, 1]}, "GateRules.limits"),
+        ("pairing#placement", None, "PairingRules.placement"),
+        ("overwrite", "no", "overwrite"),
+        ("dry_run", 1, "dry_run"),
+    ],
+)
+def test_a_rule_that_means_nothing_is_named(
+    phantom_cohort: Path, tmp_path: Path, name: str, value: object, where: str
+) -> None:
+    error = refusal(phantom_cohort, tmp_path / "out", **{name: value})
+    assert isinstance(error, ArgumentError)
+    assert error.where == where
+
+
 def test_a_start_above_what_the_networks_were_trained_on_is_refused(
     phantom_cohort: Path, tmp_path: Path
 ) -> None:

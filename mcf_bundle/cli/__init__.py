@@ -1,0 +1,1 @@
+"""The subcommands of ``python -m mcf_bundle``, one file each; `table` lists them."""

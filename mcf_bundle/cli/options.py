@@ -1,0 +1,64 @@
+"""Options that several subcommands share, and the types of their values."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+IDS_NOTE = (
+    "Every id of the bundle is an option too, also deeper ones: --batch_size 4, --a#b VALUE. "
+    "docs/bundle_reference.md lists them; a misspelled one is an error."
+)
+
+DATASET: Mapping[str, Mapping[str, Any]] = {
+    "--dataset_dir": {
+        "type": Path,
+        "required": True,
+        "metavar": "DIR",
+        "help": "folder in the LGG layout: kaggle_3m or its parent",
+    }
+}
+
+OVERLAYS: Mapping[str, Mapping[str, Any]] = {
+    "--config": {
+        "nargs": "+",
+        "default": [],
+        "metavar": "FILE",
+        "help": "overlays after the bundle's file; the last one wins",
+    }
+}
+
+SEED: Mapping[str, Mapping[str, Any]] = {
+    "--seed": {"type": int, "metavar": "N", "help": "default: the bundle's, 0"}
+}
+
+
+def count(text: str) -> int:
+    """Read a number of things.
+
+    Raises:
+        ArgumentTypeError: it is below 1.
+        ValueError: it is no whole number.
+    """
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is below 1")
+    return number
+
+
+def count_or_balance(text: str) -> int | str:
+    """Read a number of images, or the word balance; raises as `count` does."""
+    return text if text == "balance" else count(text)
+
+
+def truth(text: str) -> bool:
+    """Read True or False, as the bundles' command line does.
+
+    Raises:
+        ArgumentTypeError: it is neither.
+    """
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"expected True or False, got {text!r}")
+    return text.lower() == "true"
