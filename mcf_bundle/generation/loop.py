@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.materials import Materials, prepare_materials, to_batch
 from mcf_bundle.generation.nearest import SliceGallery
 from mcf_bundle.generation.placement_rules import PlacementRules
-from mcf_bundle.generation.plan import Plan
+from mcf_bundle.generation.plan import Plan, PlanRow
+from mcf_bundle.generation.processes import gather, is_first, share_of_process
 
 FIGURE_DIGITS = 5
 """Decimals of the gate's figures in the manifest."""
@@ -108,13 +110,14 @@ def run_plan(
 
     Rows are tried in order with their first candidate, then the rejected ones with their first spare, and so
     on. An image depends on its row, the networks and the compute settings only: every network call sees a
-    block of one shape.
+    block of one shape. So several processes take their turns at the blocks and count together, and an image is
+    written, or the run stopped, where one process would do it.
 
     Args:
         plan: what is to be made.
         machinery: the parts.
         keep: called with each image that passes and the results of the row's earlier candidates, in the order
-            made.
+            made; in the process that made it.
         outcome: filled as the run goes on; give one to have it when the run is stopped.
 
     Raises:
@@ -123,19 +126,19 @@ def run_plan(
     outcome = Outcome() if outcome is None else outcome
     outcome.missing = [row.row for row in plan.rows]
     pending = [(row, 0) for row in plan.rows]
-    with tqdm(total=len(plan.rows), desc="images", unit="image") as progress:
+    with tqdm(total=len(plan.rows), desc="images", unit="image", disable=not is_first()) as progress:
         while pending:
             rejected = []
-            for made in _generate(pending, machinery):
-                row = made.materials.row
+            for row, result, made in _judged(pending, machinery):
                 earlier = outcome.rejected.get(row.row, [])
-                if made.gate.passed:
-                    keep(made, tuple(earlier))
+                if result.passed:
+                    if made is not None:
+                        keep(made, tuple(earlier))
                     outcome.written += 1
                     outcome.missing.remove(row.row)
                     progress.update()
                     continue
-                outcome.rejected[row.row] = [*earlier, made.gate]
+                outcome.rejected[row.row] = [*earlier, result]
                 _check_rejections(outcome, machinery.gate_rules)
                 if len(earlier) + 1 < len(row.candidates):
                     rejected.append((row, len(earlier) + 1))
@@ -143,7 +146,24 @@ def run_plan(
     return outcome
 
 
-def _generate(pending: Sequence[tuple], machinery: Machinery) -> Iterator[Generated]:
+def _judged(
+    pending: Sequence[tuple[PlanRow, int]], machinery: Machinery
+) -> Iterator[tuple[PlanRow, GateResult, Generated | None]]:
+    """Yield every row with its result, in order, and with its image if this process made it."""
+    block = machinery.compute_batch
+    rows = (row for row, _ in pending)
+    made = _generate(share_of_process(pending, block), machinery)
+    judged = 0
+    while judged < len(pending):
+        own = {item.materials.row.row: item for item in islice(made, block)}
+        # The blocks of the processes, one each, are the next rows of the plan.
+        results = list(chain(*gather([item.gate for item in own.values()])))
+        judged += len(results)
+        for row, result in zip(islice(rows, len(results)), results, strict=True):
+            yield row, result, own.get(row.row)
+
+
+def _generate(pending: Sequence[tuple[PlanRow, int]], machinery: Machinery) -> Iterator[Generated]:
     """Yield images for (row, candidate number) pairs, in order; reads `batch_size` rows ahead."""
     block: list[Materials] = []
     made: list[Generated] = []

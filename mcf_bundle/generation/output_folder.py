@@ -21,11 +21,14 @@ RUN_FILE = "run.json"
 DATALIST_FILE = "datalist.json"
 CONTACT_SHEET_FILE = "contact_sheet.png"
 REPORT_FILE = "report.html"
+SHARDS_FOLDER = ".shards"
+"""Parts of the manifest while a run goes on; a run that comes to its end leaves none."""
 
 RUN_FILES = (RUN_FILE, DATALIST_FILE, CONTACT_SHEET_FILE, REPORT_FILE, MANIFEST_FILE, PLAN_FILE)
 """Files of a run beside its cases; the plan stands last because it tells whose the others are."""
 
 _CASE_NAME_BYTES = re.compile(rb"(?<=\")SYN_[A-Za-z0-9-]+_\d{6,}(?=\")")
+_SHARD = re.compile(r"\d+\.jsonl")
 _UNFINISHED = re.compile(r"\.(?P<name>.+)\.(?:partial|replaced)")
 # Desktops put these into every folder that somebody looks at.
 _IGNORED = {".DS_Store", "Thumbs.db", "desktop.ini"}
@@ -44,7 +47,7 @@ def check_output_dir(output_dir: Path, *, plan_id: str, overwrite: bool = False)
     """Tell whether a run may write to a folder, without touching it.
 
     A run's files are recognized by ``plan.jsonl``, whose first line holds its ``plan_id``. With it, these are
-    a run's: the names of `RUN_FILES`, and cases whose name, or number as ``row``, stands in a line of the
+    a run's: the names of `RUN_FILES`, the manifest's shards, and cases whose name, or number as ``row``, stands in a line of the
     plan or the manifest, as long as their folders hold nothing else.
 
     Args:
@@ -166,6 +169,8 @@ def _is_ours(path: Path, run: _StoredRun | None) -> bool:
         return False
     if path.is_file():
         return name in RUN_FILES if run else (unfinished is not None and name == PLAN_FILE)
+    if run is not None and path.name == SHARDS_FOLDER:
+        return all(_SHARD.fullmatch(shard.name) for shard in path.iterdir())
     case = CASE_NAME.fullmatch(name)
     if run is None or case is None or not (name in run.names or int(case["row"]) in run.rows):
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -132,9 +132,7 @@ def summarize_plan(plan: Plan) -> list[str]:
     lines = [f"{len(plan.rows)} images planned"]
     for name, counts in reuse(plan.rows).items():
         if counts:
-            lines.append(
-                f"  {len(counts)} {name}, each used {min(counts.values())} to {max(counts.values())} times"
-            )
+            lines.append(f"  {len(counts)} {name}, each used {_times(counts.values())}")
     if plan.rows:
         most, count = most_per_host_patient(plan.rows), len(plan.rows)
         lines.append(f"  at most {most} of {count} images ({100 * most / count:.1f} %) on one host patient")
@@ -149,3 +147,11 @@ def summarize_plan(plan: Plan) -> list[str]:
 
 def _by_count(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
     return iter(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _times(counts: Collection[int]) -> str:
+    """Say how often, in words: once, 3 times, 1 to 3 times."""
+    least, most = min(counts), max(counts)
+    if least < most:
+        return f"{least} to {most} times"
+    return "once" if most == 1 else f"{most} times"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,20 +19,20 @@ from mcf_bundle.data.case import Case
 from mcf_bundle.data.datalist import REAL, SYNTHETIC, Datalist, Entry, to_json
 from mcf_bundle.data.generated_case import GENERATED_SLICE
 from mcf_bundle.data.splits import TRAIN
-from mcf_bundle.generation.case_tile import case_tile, origin_of
 from mcf_bundle.generation.finished_run import FinishedRun
 from mcf_bundle.generation.gate import GateResult
 from mcf_bundle.generation.loop import Generated, Outcome
 from mcf_bundle.generation.materials import Materials, hash_inputs
 from mcf_bundle.generation.output_folder import DATALIST_FILE, MANIFEST_FILE, PLAN_FILE, RUN_FILE
+from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Plan
 from mcf_bundle.generation.pseudonyms import Naming
-from mcf_bundle.generation.report import MAX_IMAGES
 from mcf_bundle.generation.run_pages import write_pages
 from mcf_bundle.generation.run_report import RunFacts
+from mcf_bundle.generation.shards import ManifestShards
 from mcf_bundle.generation.stored_facts import store_facts
-from mcf_bundle.generation.tile import Tile
 from mcf_bundle.generation.writer import case_files, case_name, write_case
+from mcf_bundle.generation.written_tiles import WrittenTiles
 from mcf_bundle.run_record import describe_run
 
 NOTICE = "research only, not for diagnosis"
@@ -53,14 +54,18 @@ class Provenance:
 
 
 class RunOutput:
-    """Write a run's files: each case as it passes, everything else at the end.
+    """Write a run's files: the plan, each case as it passes, everything else at the end.
+
+    Nothing of an image stays in memory. Of several processes each writes the cases that it made, the first
+    one alone begins and finishes.
 
     Args:
-        output_dir: the run's folder, prepared.
-        plan: the plan; written at once.
+        output_dir: the run's folder.
+        plan: the plan.
         cases: the training patients, by name.
         datalist: the real slices.
         provenance: see `Provenance`.
+        rules: what counts as tissue where a tumor is painted; those of the plan.
     """
 
     def __init__(
@@ -70,31 +75,31 @@ class RunOutput:
         cases: Mapping[str, Case],
         datalist: Datalist,
         provenance: Provenance,
+        rules: PlacementRules | None = None,
     ) -> None:
         self.output_dir, self.plan, self.cases = output_dir, plan, cases
-        self.datalist, self.provenance = datalist, provenance
-        self.records: dict[int, dict[str, Any]] = {}
-        self.tiles: dict[int, Tile] = {}
+        self.datalist, self.provenance, self.rules = datalist, provenance, rules
+        self.shards = ManifestShards(output_dir)
         self.started = time.time()
-        self.plan_text = rename_patients(plan.to_jsonl(), cases, provenance.naming)
-        write_atomically(output_dir / PLAN_FILE, self.plan_text.encode())
+
+    def begin(self) -> None:
+        """Write the plan into the folder, which is prepared."""
+        text = rename_patients(self.plan.to_jsonl(), self.cases, self.provenance.naming)
+        write_atomically(self.output_dir / PLAN_FILE, text.encode())
+        self.shards.start()
 
     def keep(self, made: Generated, earlier: Sequence[GateResult]) -> None:
-        """Write an image that passed, with its neighbors and masks; remember its record."""
+        """Write an image that passed, with its neighbors and masks, and its line of the manifest."""
         item = made.materials
         images = self._stored(item, item.composite.image)
         images[1] = item.host.scale.denormalize(made.image)
         name = case_name(item.host.volume.institution, item.row.row)
         hashes = write_case(self.output_dir, name, images, item.composite.mask)
-        record = self.records[item.row.row] = self._record(made, name, earlier, hashes)
-        origin = origin_of(item, self.cases[item.candidate.donor.patient])
-        self.tiles[item.row.row] = case_tile(record, images[1], item.composite.mask[1], origin)
-        if len(self.tiles) > MAX_IMAGES:
-            del self.tiles[max(self.tiles)]  # the report shows the first rows, whatever came first
+        self.shards.append(self._record(made, name, earlier, hashes))
 
     def finish(self, outcome: Outcome, facts: RunFacts) -> None:
         """Write manifest, datalist, run.json, contact sheet and report."""
-        records = [self.records[row] for row in sorted(self.records)]
+        records = self.shards.read()
         manifest = "".join(json.dumps(record) + "\n" for record in records)
         write_atomically(self.output_dir / MANIFEST_FILE, manifest.encode())
         write_atomically(self.output_dir / DATALIST_FILE, to_json(self._merged(records)).encode())
@@ -104,10 +109,14 @@ class RunOutput:
             for row in outcome.missing
         ]
         # The report is drawn from what the files say, so that it can be drawn from them again.
-        run = FinishedRun.parse(self.plan_text, records, json.loads(json.dumps(told)))
-        write_pages(self.output_dir, run, [self.tiles[row] for row in sorted(self.tiles)])
+        plan_text = (self.output_dir / PLAN_FILE).read_text(encoding="utf-8")
+        run = FinishedRun.parse(plan_text, records, json.loads(json.dumps(told)))
+        write_pages(
+            self.output_dir, run, WrittenTiles(self.output_dir, self.plan, records, self.cases, self.rules)
+        )
         text = json.dumps({**self._run_facts(), **told}, indent=1)
         write_atomically(self.output_dir / RUN_FILE, f"{text}\n".encode())
+        self.shards.remove()
 
     def _record(
         self, made: Generated, name: str, earlier: Sequence[GateResult], hashes: Mapping[str, str]
@@ -166,6 +175,7 @@ class RunOutput:
         header = self.plan.header
         return {
             **describe_run(seed=header["seed"], device=header["device"], started=self.started),
+            "processes": idist.get_world_size(),
             "plan_id": self.plan.plan_id,
             "notice": NOTICE,
         }

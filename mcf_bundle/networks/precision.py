@@ -37,12 +37,15 @@ def autocast_call(network: nn.Module, precision: str, *, channels_last: bool = F
     Args:
         network: called as network(x, timesteps).
         precision: a key of `PRECISIONS`.
-        channels_last: memory format of 2D inputs; faster forward, slower backward on CPUs.
+        channels_last: memory format of 2D inputs and of the network's own weights, which are laid out anew in
+            place, with the same values; faster forward, slower backward on CPUs.
 
     Raises:
         ArgumentError: if the precision does not exist.
     """
     dtype = get_precision(precision)
+    if channels_last and any(parameter.ndim == 4 for parameter in network.parameters()):
+        network.to(memory_format=torch.channels_last)
 
     def call(x: Tensor, timesteps: Tensor) -> Tensor:
         if channels_last and x.ndim == 4:

@@ -191,9 +191,13 @@ def test_channels_last_is_for_images_and_changes_no_value() -> None:
     reordered = autocast_call(network, "float32", channels_last=True)(x, torch.tensor([0, 0]))
     assert network.x.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(plain, reordered)
-    volume = nn.Conv3d(3, 3, 1)
-    call = autocast_call(lambda x, timesteps: volume(x), "float32", channels_last=True)
-    assert call(torch.randn(1, 3, 4, 4, 4), torch.tensor([0])).shape == (1, 3, 4, 4, 4)
+    assert network.layer.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_channels_last_leaves_volumes_alone() -> None:
+    network = make_denoiser("smoke", context_channels=0, spatial_dims=3)
+    call = autocast_call(network, "float32", channels_last=True)
+    assert call(torch.randn(1, 3, 16, 16, 16), torch.tensor([0])).shape == (1, 3, 16, 16, 16)
 
 
 def test_an_unknown_precision_is_refused_before_the_call() -> None:

@@ -114,7 +114,7 @@ def test_the_summary_tells_size_reuse_and_refusals() -> None:
     made = plan(rows=(row(0), row(1)), tries={"skull": 2, "accepted": 3, "brain": 5})
     text = "\n".join(summarize_plan(made))
     assert text.startswith("2 images planned")
-    assert "1 host slices, each used 2 to 2 times" in text
+    assert "1 host slices, each used 2 times" in text
     assert "at most 2 of 2 images (100.0 %) on one host patient" in text
     assert "10 pairs tried, 3 accepted; refused: tumor reaches beyond the brain 5, too near the edge" in text
     assert "0 pairs tried, 0 accepted; refused: none" in "\n".join(summarize_plan(plan(rows=())))

@@ -1,0 +1,76 @@
+"""The manifest of a run in progress: each process appends to a shard of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+
+from mcf_bundle.atomic_file import unwritable
+from mcf_bundle.errors import DataError
+from mcf_bundle.generation.output_folder import SHARDS_FOLDER
+
+
+class ManifestShards:
+    """Lines of the manifest on disk, so that a run holds none of them in memory.
+
+    Args:
+        output_dir: the run's folder, which all processes see.
+    """
+
+    def __init__(self, output_dir: Path) -> None:
+        self.folder = output_dir / SHARDS_FOLDER
+
+    def start(self) -> None:
+        """Make the folder of the shards, empty.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        self.remove()
+        try:
+            self.folder.mkdir()
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a line to the shard of this process.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        path = self.folder / f"{idist.get_rank()}.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the records of all processes in row order.
+
+        Raises:
+            DataError: a shard cannot be read.
+        """
+        try:
+            texts = [path.read_text(encoding="utf-8") for path in self.folder.glob("*.jsonl")]
+            records = [json.loads(line) for text in texts for line in text.splitlines()]
+        except (OSError, ValueError) as error:
+            raise DataError(self.folder, f"cannot be read ({error})", "run the generation again") from error
+        return sorted(records, key=lambda record: record["row"])
+
+    def remove(self) -> None:
+        """Remove the shards; the manifest holds what they held.
+
+        Raises:
+            DataError: they cannot be removed.
+        """
+        try:
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
