@@ -110,8 +110,8 @@ def run_plan(
 
     Rows are tried in order with their first candidate, then the rejected ones with their first spare, and so
     on. An image depends on its row, the networks and the compute settings only: every network call sees a
-    block of one shape. So several processes take their turns at the blocks and count together, and an image is
-    written, or the run stopped, where one process would do it.
+    block of one shape. So several processes take turns at the blocks and count together: they write the
+    images of one process, and stop where it stops.
 
     Args:
         plan: what is to be made.

@@ -47,8 +47,8 @@ def check_output_dir(output_dir: Path, *, plan_id: str, overwrite: bool = False)
     """Tell whether a run may write to a folder, without touching it.
 
     A run's files are recognized by ``plan.jsonl``, whose first line holds its ``plan_id``. With it, these are
-    a run's: the names of `RUN_FILES`, the manifest's shards, and cases whose name, or number as ``row``, stands in a line of the
-    plan or the manifest, as long as their folders hold nothing else.
+    a run's: the names of `RUN_FILES`, and cases whose name, or number as ``row``, stands in a line of the
+    plan or the manifest, and the manifest's shards, as long as their folders hold nothing else.
 
     Args:
         output_dir: the folder; may be missing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -66,7 +67,7 @@ class ReportContent:
     summary: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
-    tiles: tuple[Tile, ...] = ()
+    tiles: Sequence[Tile] = ()
     image_count: int | None = None
     sections: tuple[Section, ...] = ()
     gallery_note: str = ""

@@ -27,6 +27,7 @@ from mcf_bundle.generation.output_folder import DATALIST_FILE, MANIFEST_FILE, PL
 from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Plan
 from mcf_bundle.generation.pseudonyms import Naming
+from mcf_bundle.generation.report import MAX_IMAGES
 from mcf_bundle.generation.run_pages import write_pages
 from mcf_bundle.generation.run_report import RunFacts
 from mcf_bundle.generation.shards import ManifestShards
@@ -78,6 +79,7 @@ class RunOutput:
         rules: PlacementRules | None = None,
     ) -> None:
         self.output_dir, self.plan, self.cases = output_dir, plan, cases
+        self.plan_id = plan.plan_id  # hashes the whole plan, so once and not for every image
         self.datalist, self.provenance, self.rules = datalist, provenance, rules
         self.shards = ManifestShards(output_dir)
         self.started = time.time()
@@ -111,9 +113,9 @@ class RunOutput:
         # The report is drawn from what the files say, so that it can be drawn from them again.
         plan_text = (self.output_dir / PLAN_FILE).read_text(encoding="utf-8")
         run = FinishedRun.parse(plan_text, records, json.loads(json.dumps(told)))
-        write_pages(
-            self.output_dir, run, WrittenTiles(self.output_dir, self.plan, records, self.cases, self.rules)
-        )
+        shown = records[:MAX_IMAGES]
+        tiles = WrittenTiles(self.output_dir, self.plan, shown, self.cases, self.rules)
+        write_pages(self.output_dir, run, tiles)
         text = json.dumps({**self._run_facts(), **told}, indent=1)
         write_atomically(self.output_dir / RUN_FILE, f"{text}\n".encode())
         self.shards.remove()
@@ -143,7 +145,7 @@ class RunOutput:
             "checkpoints": dict(self.provenance.checkpoints),
             "input_sha256": hash_inputs(item, donor),
             "sha256": dict(hashes),
-            "plan_id": self.plan.plan_id,
+            "plan_id": self.plan_id,
             "notice": NOTICE,
         }
         return json.loads(rename_patients(json.dumps(record), self.cases, self.provenance.naming))
@@ -176,7 +178,7 @@ class RunOutput:
         return {
             **describe_run(seed=header["seed"], device=header["device"], started=self.started),
             "processes": idist.get_world_size(),
-            "plan_id": self.plan.plan_id,
+            "plan_id": self.plan_id,
             "notice": NOTICE,
         }
 

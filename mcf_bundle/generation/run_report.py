@@ -75,7 +75,7 @@ def report_content(plan: Plan, outcome: Outcome, facts: RunFacts, tiles: Sequenc
                 f"{100 * rejected / max(tried, 1):.0f} %", f"rejected by the gate ({rejected} of {tried})"
             ),
         ),
-        tiles=tuple(tiles),
+        tiles=tiles,
         image_count=outcome.written,
         sections=(
             Section("Gate", gate_tables(facts.limits, outcome), gate_text(facts.limits, gate_rules)),

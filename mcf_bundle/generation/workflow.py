@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from mcf_bundle.generation.nearest import SliceGallery
 from mcf_bundle.generation.output_folder import check_output_dir, prepare_output_dir
 from mcf_bundle.generation.pairing import PairSearch, share_warnings
 from mcf_bundle.generation.plan import Plan, summarize_plan
+from mcf_bundle.generation.processes import check_same, in_first
 from mcf_bundle.generation.pseudonyms import Naming, make_naming
 from mcf_bundle.generation.rules import GenerationRules
 from mcf_bundle.generation.run_output import Provenance, RunOutput, estimate_bytes
@@ -145,6 +146,8 @@ class GenerationWorkflow:
     def run(self) -> Outcome | None:
         """Make the plan and run it.
 
+        Started by torchrun, the processes share the images; the files are those of one process.
+
         Returns:
             What became of the plan; None after a dry run.
 
@@ -167,29 +170,31 @@ class GenerationWorkflow:
                 *summarize_plan(plan),
                 f"  about {size / 1e6:.1f} MB of disk in {self.output_dir}; nothing written",
             ]
-            sys.stdout.write("\n".join(lines) + "\n")
+            in_first(lambda: sys.stdout.write("\n".join(lines) + "\n"))
             return None
         for line in summarize_plan(plan):
             logger.info(line)
         # A key of the pseudonyms that cannot be kept is found here, before an earlier run is touched.
-        self.naming[1](self.cohort.volumes[0].patient)
+        check_same((plan.plan_id, self.naming[1](self.cohort.volumes[0].patient)))
         machinery = self._machinery()
-        prepare_output_dir(self.output_dir, plan_id=plan.plan_id, overwrite=self.overwrite)
         output = RunOutput(
             self.output_dir,
             plan,
             self.source.cases,
             self.datalist,
             Provenance(*self.naming, self.networks.hashes()),
+            self.rules.pairing.placement,
         )
+        in_first(partial(self._begin, output))
         outcome = Outcome()
+        finish = partial(output.finish, outcome, self._facts(machinery.limits))
         try:
             run_plan(plan, machinery, output.keep, outcome)
         except GateError:
             # A run that is stopped still says what it made and what was rejected.
-            output.finish(outcome, self._facts(machinery.limits))
+            in_first(finish)
             raise
-        output.finish(outcome, self._facts(machinery.limits))
+        in_first(finish)
         logger.info("%d of %d images in %s", outcome.written, len(plan.rows), self.output_dir)
         if outcome.missing:
             raise IncompleteError(
@@ -198,6 +203,10 @@ class GenerationWorkflow:
                 "see report.html for the reasons; raise num_images or change the settings",
             )
         return outcome
+
+    def _begin(self, output: RunOutput) -> None:
+        prepare_output_dir(self.output_dir, plan_id=output.plan_id, overwrite=self.overwrite)
+        output.begin()
 
     @cached_property
     def cohort(self) -> Cohort:
@@ -286,13 +295,15 @@ class GenerationWorkflow:
             device=self.device,
         )
         gallery = SliceGallery(source.survey.cases)
-        limits = fit_gate(
-            source.survey.cases,
-            source.validation_cases(),
-            gallery,
-            donor_rules=source.rules.donor,
-            gate_rules=self.rules.gate,
-            probability=probability,
+        limits = in_first(
+            lambda: fit_gate(
+                source.survey.cases,
+                source.validation_cases(),
+                gallery,
+                donor_rules=source.rules.donor,
+                gate_rules=self.rules.gate,
+                probability=probability,
+            )
         )
         return Machinery(
             sample=lambda batch: self.inferer(batch, denoiser),

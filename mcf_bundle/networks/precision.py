@@ -45,7 +45,7 @@ def autocast_call(network: nn.Module, precision: str, *, channels_last: bool = F
     """
     dtype = get_precision(precision)
     if channels_last and any(parameter.ndim == 4 for parameter in network.parameters()):
-        network.to(memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def call(x: Tensor, timesteps: Tensor) -> Tensor:
         if channels_last and x.ndim == 4:

@@ -18,6 +18,7 @@ OVERLAYS: Mapping[str, tuple[str, ...]] = {
     "datasets/phantom.json": ("*/train*.json", "*/inference.json"),
     "hardware/cpu.json": ("*/train*.json", "*/inference.json"),
     "hardware/gpu.json": ("*/train*.json", "*/inference.json"),
+    "hardware/multi_gpu_generate.json": ("*/inference.json",),
     "hardware/multi_gpu_train.json": ("mcf_diffusion/train.json", "mcf_diffusion/train_classifier.json"),
 }
 """Bundle configs, `<bundle>/<file>` with wildcards, that an overlay in configs/ is listed after."""

@@ -5,11 +5,15 @@ An image carries its candidate's seed in one pixel; the gate reads it there, kee
 
 from __future__ import annotations
 
+import gc
 import json
+import pickle
+import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +32,7 @@ from mcf_bundle.generation.plan import Plan
 from mcf_bundle.generation.run_output import Provenance, RunOutput
 from mcf_bundle.generation.run_report import RunFacts
 from tests.generation.disc_rows import MIDDLE, disc_cases, plan_row
+from tests.generation.team import Team
 
 SCALE = 1000.0
 HOST_PROBABILITY = 0.1
@@ -94,8 +99,9 @@ def run(
     batch_size: int = 4,
     limits: GateLimits = ODD_REJECTED,
     gate_rules: GateRules = DEFAULT_RULES,
+    found: Run | None = None,
 ) -> Run:
-    found = Run()
+    found = Run() if found is None else found
     machinery = Machinery(
         sample=found.sample,
         tumor_probability=found.judge,
@@ -107,7 +113,7 @@ def run(
         device=torch.device("cpu"),
         gate_rules=gate_rules,
     )
-    found.outcome = run_plan(plan_of(cases, seeds), machinery, found.keep)
+    run_plan(plan_of(cases, seeds), machinery, found.keep, found.outcome)
     return found
 
 
@@ -222,6 +228,55 @@ def test_a_stopped_run_has_handed_on_its_images_and_says_what_is_missing(cases: 
     assert found.outcome.reasons == {"tumor_probability": 14}
 
 
+# --- Several processes ------------------------------------------------------------------------------
+
+
+def share_plan(
+    monkeypatch: pytest.MonkeyPatch, processes: int, cases: dict[str, Case], seeds: Any, **settings: Any
+) -> tuple[list[Run], list[str]]:
+    """Run a plan in some processes; return what each one saw, and the error that ended it."""
+    runs = [Run() for _ in range(processes)]
+    with monkeypatch.context() as patch:
+        ended = Team(processes, patch).run(lambda rank: run(cases, seeds, found=runs[rank], **settings))
+    return runs, [str(item) if isinstance(item, Exception) else "" for item in ended]
+
+
+@pytest.mark.parametrize("processes", [2, 3, 5])
+@pytest.mark.parametrize(("compute_batch", "batch_size"), [(1, 1), (2, 3), (4, 100)])
+@pytest.mark.parametrize(
+    ("count", "max_rejected"), [(11, 1.0), (11, 0.3), (2, 1.0), (0, 1.0)], ids=["all", "stop", "few", "none"]
+)
+def test_several_processes_write_stop_and_miss_what_one_does(
+    cases: dict[str, Case],
+    monkeypatch: pytest.MonkeyPatch,
+    processes: int,
+    compute_batch: int,
+    batch_size: int,
+    count: int,
+    max_rejected: float,
+) -> None:
+    # Row by row all lengths of rejections up to three, of three candidates; row 3 and its like end without.
+    seeds = [[2 * row * 3 + 2 * n + (n < row % 4) + 2 for n in range(3)] for row in range(count)]
+    settings = {
+        "compute_batch": compute_batch,
+        "batch_size": batch_size,
+        "gate_rules": GateRules(max_rejected=max_rejected, min_tried=4),
+    }
+    (one,), (error,) = share_plan(monkeypatch, 1, cases, seeds, **settings)
+    runs, errors = share_plan(monkeypatch, processes, cases, seeds, **settings)
+    assert bool(error) is (max_rejected == 0.3)
+    assert errors == [error] * processes
+    assert [item.outcome for item in runs] == [one.outcome] * processes
+    assert sorted(kept for item in runs for kept in item.kept) == sorted(one.kept)
+    assert {len(block) for item in runs for block in item.blocks} <= {compute_batch}
+    if not error:
+        used = [seed for item in runs for block in item.blocks for seed in set(block)]
+        assert sorted(used) == sorted(seed for block in one.blocks for seed in set(block))
+
+
+# --- Images and records -----------------------------------------------------------------------------
+
+
 def test_every_image_has_all_figures_rounded_for_the_manifest(cases: dict[str, Case]) -> None:
     (made,) = run(cases, [[2]]).made
     assert made.gate.figures.keys() == {
@@ -278,13 +333,31 @@ def test_images_come_back_in_normalized_intensity(cases: dict[str, Case]) -> Non
     np.testing.assert_allclose(made.image, expected, atol=1e-6)
 
 
+def open_output(output_dir: Path, cases: dict[str, Case], plan: Plan) -> RunOutput:
+    datalist = Datalist("patient", 0, (), {})
+    output = RunOutput(output_dir, plan, cases, datalist, Provenance("full", str, {}))
+    output.begin()
+    return output
+
+
+def test_nothing_of_a_written_image_stays_in_memory(cases: dict[str, Case], tmp_path: Path) -> None:
+    found = run(cases, [[2]])
+    output = open_output(tmp_path, cases, plan_of(cases, [[2]]))
+    left = [weakref.ref(found.made[0].image), weakref.ref(found.made[0].materials.composite.image)]
+    size = len(pickle.dumps(vars(output)))
+    output.keep(found.made.pop(), ())
+    gc.collect()
+    assert [item() for item in left] == [None, None]
+    assert len(pickle.dumps(vars(output))) == size
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 0, 2)])
 def test_records_stand_in_the_order_of_the_rows(
     cases: dict[str, Case], tmp_path: Path, order: tuple[int, ...]
 ) -> None:
     found = run(cases, [[2], [4], [6], [8]])
     plan = plan_of(cases, [[2], [4], [6], [8]])
-    output = RunOutput(tmp_path, plan, cases, Datalist("patient", 0, (), {}), Provenance("full", str, {}))
+    output = open_output(tmp_path, cases, plan)
     for position in order:
         output.keep(found.made[position], ())
     empty: Pool = Pool((), {}, 0)

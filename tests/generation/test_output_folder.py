@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 from mcf_bundle.errors import DataError, PlanError
-from mcf_bundle.generation.output_folder import RUN_FILES, check_output_dir, prepare_output_dir
+from mcf_bundle.generation.output_folder import (
+    RUN_FILES,
+    SHARDS_FOLDER,
+    check_output_dir,
+    prepare_output_dir,
+)
 from mcf_bundle.generation.writer import case_files
 
 CASES = ("SYN_CS_000000", "SYN_DU_000001")
@@ -50,6 +55,7 @@ def test_check_touches_nothing(tmp_path: Path) -> None:
 def test_same_run_goes_on(tmp_path: Path) -> None:
     before = names(fill(tmp_path))
     (tmp_path / f".{CASES[1]}.partial").mkdir()
+    (tmp_path / SHARDS_FOLDER).mkdir()
     assert prepare_output_dir(tmp_path, plan_id="one") is True
     assert names(tmp_path) >= before
 
@@ -59,6 +65,8 @@ def test_overwrite_removes_the_earlier_run(tmp_path: Path, plan_id: str) -> None
     fill(tmp_path)
     (tmp_path / ".report.html.partial").write_text("half")
     (tmp_path / f".{CASES[0]}.replaced").mkdir()
+    (tmp_path / SHARDS_FOLDER).mkdir()
+    (tmp_path / SHARDS_FOLDER / "12.jsonl").write_text("{}")
     (tmp_path / ".DS_Store").write_text("desktop")
     assert prepare_output_dir(tmp_path, plan_id=plan_id, overwrite=True) is False
     assert names(tmp_path) == {".DS_Store"}
@@ -82,6 +90,7 @@ def test_another_run_is_refused(tmp_path: Path) -> None:
         "SYN_CS_000099/SYN_CS_000099_1.tif",
         f"{CASES[0]}/notes.txt",
         ".notes.txt.partial",
+        f"{SHARDS_FOLDER}/notes.txt",
     ],
 )
 def test_what_no_run_wrote_is_never_removed(tmp_path: Path, foreign: str, overwrite: bool) -> None:
@@ -94,7 +103,7 @@ def test_what_no_run_wrote_is_never_removed(tmp_path: Path, foreign: str, overwr
     assert names(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["datalist.json", "report.html", CASES[0]])
+@pytest.mark.parametrize("name", ["datalist.json", "report.html", CASES[0], SHARDS_FOLDER])
 def test_without_a_plan_nothing_counts_as_a_run(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     with pytest.raises(PlanError, match=name):

@@ -1,0 +1,1 @@
+"""Measurements beside what users have today: ``make bench``."""
