@@ -6,13 +6,15 @@ INSTALLED := $(VENV)/.installed
 CANDIDATES := $(or $(PYTHON),python3.11 python3 python3.12 python3.13 python)
 JOBS ?= 2
 PYTEST_ARGS ?=
+DATASET_DIR ?=
+BENCH_ARGS ?=
 
 DEMO := demo
 PHANTOM := $(DEMO)/.phantom
 DEMO_IMAGES ?= 8
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check clean
+.PHONY: help setup demo test check bench clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -62,7 +64,7 @@ test: $(INSTALLED) ## run all tests on JOBS=2 processes; PYTEST_ARGS are added
 	@echo "test: running the tests on $(JOBS) processes"
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
-check: $(INSTALLED) ## ruff, mypy, and the format of the config files
+check: $(INSTALLED) ## ruff, mypy, and the rules of the config files
 	@echo "check: ruff"
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -71,6 +73,11 @@ check: $(INSTALLED) ## ruff, mypy, and the format of the config files
 	@echo "check: config files"
 	@find bundles configs -name '*.json' -exec $(PY) -m pre_commit_hooks.check_json {} +
 	@find bundles -name '*.json' -exec $(PY) -m pre_commit_hooks.pretty_format_json --no-sort-keys --indent 4 {} +
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -q tests/bundles/test_rules.py tests/bundles/test_configs.py
+
+bench: $(INSTALLED) ## measure speed beside MONAI's, write benchmarks/results.json; DATASET_DIR for real slices
+	@echo "bench: about 40 minutes on 2 cores"
+	@$(PY) -m benchmarks $(if $(DATASET_DIR),--dataset_dir $(DATASET_DIR)) $(BENCH_ARGS)
 
 clean: ## remove what the other targets made, except .venv
 	@echo "clean: removing build output, caches and $(DEMO)/"

@@ -64,6 +64,12 @@ def remember_command(line: Sequence[str], config: Mapping[str, Any] | None) -> N
     _own_git_state()
 
 
+def forget_command() -> None:
+    """Forget the command line: what this process runs from now on was not started by it."""
+    global _command
+    _command = None
+
+
 def describe_code() -> dict[str, Any]:
     """Return the versions that made something, as plain values without paths or names of machines.
 

@@ -179,20 +179,6 @@ def test_message_with_line_breaks_becomes_one_line(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "error: a b.tif: two lines; rename it\n"
 
 
-def test_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--help"], ["phantom", "--help"], ["prepare", "--help"]):
-        with pytest.raises(SystemExit):
-            main(arguments)
-        assert len(capsys.readouterr().out.splitlines()) <= 24
-
-
-def test_wrong_argument_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["phantom", "--output_dir", "x", "--patients", "0"])
-    assert caught.value.code == 2
-    assert "0 is below 1" in capsys.readouterr().err
-
-
 def test_prepare_of_a_missing_folder_ends_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

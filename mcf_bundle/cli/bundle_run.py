@@ -23,7 +23,8 @@ def run_bundle(configs: Iterable[str], arguments: argparse.Namespace, settings: 
         configs: names of config files of the bundle, or of overlays (`presets/paper`), in order.
         arguments: from `Command.parse`, with `ids`, `line` and `config`: files or names of overlays that
             follow the bundle's.
-        settings: overrides by id, taken as they are; those that are None are left to the config.
+        settings: overrides by id of the first level, taken as they are; those that are None are left to the
+            config.
 
     Raises:
         ArgumentError: an id or an overlay does not exist.
@@ -32,16 +33,21 @@ def run_bundle(configs: Iterable[str], arguments: argparse.Namespace, settings: 
     from monai.bundle import run
 
     from mcf_bundle.overrides import check_command, read_command
-    from mcf_bundle.run_record import remember_command
+    from mcf_bundle.run_record import forget_command, remember_command
 
     files = [str(path) for path in _files(configs, arguments.config)]
     given, overrides = read_command(arguments.ids)
     if "config_file" in given:
         raise ArgumentError("--config_file", "the command chooses the bundle's file itself", "use --config")
-    overrides |= {name: value for name, value in settings.items() if value is not None}
-    remember_command(arguments.line, check_command(["--config_file", str(files), *arguments.ids]))
-    with log_without_tracebacks(), _trusting(own_files_only=not arguments.config):
-        run(config_file=files, **given, **overrides)
+    settings = {name: value for name, value in settings.items() if value is not None}
+    config = check_command(["--config_file", str(files), *arguments.ids]) or {}
+    # The settings are ids of the first level, and the run's record must show what they were set to.
+    remember_command(arguments.line, config | settings)
+    try:
+        with log_without_tracebacks(), _trusting(own_files_only=not arguments.config):
+            run(config_file=files, **given, **(overrides | dict(settings)))
+    finally:
+        forget_command()
 
 
 def _files(configs: Iterable[str], overlays: Sequence[str]) -> Iterator[Path]:

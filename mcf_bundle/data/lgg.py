@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mcf_bundle.data.volume import Channel, Volume
 from mcf_bundle.errors import DataError
+from mcf_bundle.progress import progress_bar
 
 SIZE_DIVISOR = 32
 """Sides of the slices are multiples of this: the networks halve them up to five times."""
@@ -83,18 +84,22 @@ def read_cohort(dataset_dir: Path, *, skip_bad_patients: bool = False) -> Cohort
     root = dataset_root(dataset_dir)
     volumes: list[Volume] = []
     skipped: dict[str, str] = {}
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        names = [match["patient"] for match in map(_SLICE_NAME.fullmatch, _names(folder)) if match]
-        if not names:
-            continue
-        try:
-            if folder.name not in names:
-                raise DataError(folder, f"its files are those of {names[0]}", "name folder and files alike")
-            volumes.append(read_volume(folder))
-        except DataError as error:
-            if not skip_bad_patients:
-                raise
-            skipped[folder.name] = _relative(error, root)
+    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    with progress_bar(len(folders), "reading") as bar:
+        for folder in folders:
+            bar.update()
+            names = [match["patient"] for match in map(_SLICE_NAME.fullmatch, _names(folder)) if match]
+            if not names:
+                continue
+            try:
+                if folder.name not in names:
+                    problem = f"its files are those of {names[0]}"
+                    raise DataError(folder, problem, "name folder and files alike")
+                volumes.append(read_volume(folder))
+            except DataError as error:
+                if not skip_bad_patients:
+                    raise
+                skipped[folder.name] = _relative(error, root)
     for volume in _of_other_size(volumes):
         wrong_size = _size_error(root / volume.patient, volume, volumes)
         if not skip_bad_patients:
@@ -107,15 +112,33 @@ def read_cohort(dataset_dir: Path, *, skip_bad_patients: bool = False) -> Cohort
     return Cohort(root, tuple(volumes), skipped)
 
 
+def join_cohorts(first: Cohort, second: Cohort) -> Cohort:
+    """Return the patients of both cohorts, under the first one's root.
+
+    Raises:
+        DataError: if a patient stands in both, or their slices differ in size.
+    """
+    volumes = sorted([*first.volumes, *second.volumes], key=lambda volume: volume.patient)
+    names = [volume.patient for volume in volumes]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise DataError(second.root, f"holds {min(twice)}, as {first.root} does", "give each patient once")
+    if _of_other_size(volumes):
+        raise DataError(second.root, f"has slices of another size than {first.root}", "resize one of them")
+    return Cohort(first.root, tuple(volumes), {**first.skipped, **second.skipped})
+
+
 def read_volume(folder: Path) -> Volume:
     """Read one patient's folder.
 
     Raises:
-        DataError: for an image without mask or the reverse, a gap or duplicate in the slice numbers, an
-            unreadable TIFF, a wrong size, type or number of channels, a mask with values other than 0/255 or
-            0/1.
+        DataError: for a missing or empty folder, an image without mask or the reverse, a gap or duplicate in
+            the slice numbers, an unreadable TIFF, a wrong size, type or number of channels, a mask with
+            values other than 0/255 or 0/1.
     """
     files = list_slices(folder)
+    if not files:
+        problem = f"holds no files {folder.name}_<slice>.tif"
+        raise DataError(folder, problem, "name folder and files alike, or remove the folder")
     images = [_read_image(item.image) for item in files]
     masks = [_read_mask(item.mask) for item in files]
     height, width = images[0].shape[:2]
@@ -145,8 +168,11 @@ def list_slices(folder: Path) -> list[SliceFiles]:
     """List a patient's slices by number, without reading pixels.
 
     Raises:
-        DataError: for an image without mask or the reverse, a gap or a duplicate in the numbers.
+        DataError: for a missing folder, an image without mask or the reverse, a gap or a duplicate in the
+            numbers.
     """
+    if not folder.is_dir():
+        raise DataError(folder, "no such folder", "give the folder of one patient")
     found: dict[bool, dict[int, Path]] = {False: {}, True: {}}
     for path in sorted(folder.iterdir()):
         match = _SLICE_NAME.fullmatch(path.name)

@@ -15,6 +15,7 @@ from mcf_bundle.data.midline import find_midline
 from mcf_bundle.data.missing_sequences import find_missing_sequences
 from mcf_bundle.data.normalization import estimate_intensity_scale
 from mcf_bundle.data.volume import Volume
+from mcf_bundle.progress import progress_bar
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +49,19 @@ def survey_volumes(
     Returns:
         A case for every volume, and the template; no cases for no volumes.
     """
-    heads = [head_mask(volume.flair) for volume in volumes]
+    heads = []
+    with progress_bar(len(volumes), "finding heads") as bar:
+        for volume in volumes:
+            heads.append(head_mask(volume.flair))
+            bar.update()
     if template is None:
         template = fit_level_template([(v.flair, head) for v, head in zip(volumes, heads, strict=True)])
     limits = {"min_correlation": min_correlation, "max_disagreement": max_disagreement}
-    cases = [_case(volume, head, template, limits) for volume, head in zip(volumes, heads, strict=True)]
+    cases = []
+    with progress_bar(len(volumes), "measuring") as bar:
+        for volume, head in zip(volumes, heads, strict=True):
+            cases.append(_case(volume, head, template, limits))
+            bar.update()
     return Survey(tuple(cases), template)
 
 

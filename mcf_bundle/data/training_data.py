@@ -14,13 +14,13 @@ from mcf_bundle.arguments import as_path, check_seed
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.generated_case import counted_slices, is_generated, read_origins
 from mcf_bundle.data.level_matching import match_levels
-from mcf_bundle.data.lgg import Cohort, read_cohort
+from mcf_bundle.data.lgg import Cohort, dataset_root, join_cohorts, read_cohort
 from mcf_bundle.data.normalization import estimate_intensity_scale
 from mcf_bundle.data.splits import TRAIN, patient_traits, split_patients
 from mcf_bundle.data.survey import Survey, survey_volumes
 from mcf_bundle.data.triplet_dataset import SliceRef
 from mcf_bundle.data.volume import Channel, Volume
-from mcf_bundle.errors import DataError
+from mcf_bundle.errors import DataError, LeakageError
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class TrainingData:
 
     Args:
         dataset_dir: folder in the LGG layout, or its parent.
+        synthetic_dir: output folder of a generation, whose cases train beside the dataset's own patients;
+            those made from validation or test patients are refused.
         split_seed: seed of the split by patient.
         skip_bad_patients: leave damaged patients out instead of stopping.
         pinned_to_train: patients that must train, see `split_patients`.
@@ -60,21 +62,45 @@ class TrainingData:
         self,
         dataset_dir: str | Path,
         *,
+        synthetic_dir: str | Path | None = None,
         split_seed: int = 0,
         skip_bad_patients: bool = False,
         pinned_to_train: Sequence[str] = (),
     ) -> None:
         self.dataset_dir, self.split_seed = as_path(dataset_dir, "dataset_dir"), split_seed
+        self.synthetic_dir = None if synthetic_dir is None else as_path(synthetic_dir, "synthetic_dir")
         check_seed("split_seed", split_seed)
         self.skip_bad_patients, self.pinned_to_train = skip_bad_patients, tuple(pinned_to_train)
 
     @cached_property
     def cohort(self) -> Cohort:
-        """All readable patients; read at the first use."""
-        cohort = read_cohort(self.dataset_dir, skip_bad_patients=self.skip_bad_patients)
+        """All readable patients, and the generated cases; read at the first use.
+
+        Raises:
+            DataError: if a folder cannot be used, or the two differ in the size of their slices.
+        """
+        folders = [self.dataset_dir, *([self.synthetic_dir] if self.synthetic_dir else [])]
+        cohorts = [read_cohort(folder, skip_bad_patients=self.skip_bad_patients) for folder in folders]
+        cohort = cohorts[0] if len(cohorts) == 1 else join_cohorts(*cohorts)
         for patient, reason in cohort.skipped.items():
             logger.warning("left out %s: %s", patient, reason)
         return cohort
+
+    @cached_property
+    def origins(self) -> dict[str, tuple[str, ...]]:
+        """Host and donor of each generated case, by its name.
+
+        Raises:
+            DataError: if a generated case stands in no manifest: nobody could tell whom its pixels show.
+        """
+        roots = [dataset_root(path) for path in (self.dataset_dir, self.synthetic_dir) if path is not None]
+        origins = {case: patients for root in roots for case, patients in read_origins(root).items()}
+        for volume in self.cohort.volumes:
+            if is_generated(volume.patient) and volume.patient not in origins:
+                problem = f"no manifest.jsonl there tells whom the generated case {volume.patient} shows"
+                remedy = "leave generated cases in their folder and give that as synthetic_dir"
+                raise DataError(roots[-1], problem, remedy)
+        return origins
 
     @cached_property
     def splits(self) -> dict[str, str]:
@@ -84,18 +110,23 @@ class TrainingData:
             logger.warning(
                 "all cases are generated: hosts and donors stand in several splits, judge nothing by it"
             )
-        return split_patients(traits, self.split_seed, pinned_to_train=self.pinned_to_train)
+        splits = split_patients(traits, self.split_seed, pinned_to_train=self.pinned_to_train)
+        for case, patients in self.origins.items():
+            for patient in patients:
+                if splits.get(patient, TRAIN) != TRAIN:
+                    problem = f"{case} shows {patient}, who belongs to the {splits[patient]} set"
+                    remedy = "generate with the same split_seed, or train with the one of that run"
+                    raise LeakageError(self.synthetic_dir or self.dataset_dir, problem, remedy)
+        return splits
 
     def volumes(self, split: str) -> list[Volume]:
         """Return the patients of a split, ordered by name."""
         return [volume for volume in self.cohort.volumes if self.splits[volume.patient] == split]
 
-    @property
-    def train_patients(self) -> list[str]:
-        """Names of the training patients, and of the hosts and donors of generated ones among them."""
-        names = [volume.patient for volume in self.volumes(TRAIN)]
-        origins = read_origins(self.cohort.root)
-        return sorted({*names, *(origin for name in names for origin in origins.get(name, ()))})
+    def patients_behind(self, split: str) -> list[str]:
+        """Return the names of a split's patients, and those behind the generated ones: hosts and donors."""
+        names = {volume.patient for volume in self.volumes(split)}
+        return sorted(names.union(*(self.origins.get(name, ()) for name in names)))
 
     @cached_property
     def survey(self) -> Survey:

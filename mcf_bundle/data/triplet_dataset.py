@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from mcf_bundle.data.normalization import IntensityScale
@@ -68,12 +68,13 @@ class TripletDataset(Dataset):
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, position: int) -> dict[str, Tensor]:
+    def __getitem__(self, position: int) -> dict[str, Any]:
         """Return one sample.
 
         Returns:
             `image` (3, H, W) float32, network range; `context` (6 * context_slices, H, W) float32, network
-            range, previous then next slice; `label` () int64, see `Label`; `mask` (1, H, W) float32, 0 or 1.
+            range, previous then next slice; `label` () int64, see `Label`; `mask` (1, H, W) float32, 0 or 1;
+            `patient`, its name, and `slice`, its stored number, for per-case tables.
         """
         item = self.data[position]
         context = context_indices(item.index, len(item.volume.image), self.context_slices)
@@ -83,4 +84,6 @@ class TripletDataset(Dataset):
             "context": torch.from_numpy(triplet[1:].reshape(-1, *triplet.shape[2:])),
             "label": torch.tensor(int(item.label)),
             "mask": torch.from_numpy(item.volume.mask[item.index].astype(np.float32)[None]),
+            "patient": item.volume.patient,
+            "slice": item.volume.slice_numbers[item.index],
         }

@@ -9,6 +9,7 @@ from typing import Any
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
+from mcf_bundle.arguments import check_count, check_flag, check_number, check_range, check_share
 from mcf_bundle.diffusion.fusion import get_fusion
 from mcf_bundle.diffusion.sampler import FusionBatch, SamplerSettings, sample_fusion
 from mcf_bundle.diffusion.schedule import NoiseSchedule
@@ -28,7 +29,7 @@ class FusionInferer(Inferer):
         solver: a key of `SOLVERS`.
         spacing: a key of `SPACINGS`: how the times between L and 0 are chosen.
         guidance_scale: w; 0 is no guidance.
-        guidance_interval: (lowest, highest) step at which guidance acts.
+        guidance_interval: (lowest, highest) step at which guidance acts, in [1, T]; None is all steps.
         eta: DDIM's stochasticity.
         keep_outside: hold everything outside the grown mask at the host.
         classifier: the guidance classifier.
@@ -48,32 +49,23 @@ class FusionInferer(Inferer):
         solver: str = "ddim",
         spacing: str = "uniform",
         guidance_scale: float = 0.0,
-        guidance_interval: Sequence[int] = (1, 1000),
+        guidance_interval: Sequence[int] | None = None,
         eta: float = 0.0,
         keep_outside: bool = True,
         classifier: nn.Module | None = None,
         precision: str = "float32",
     ) -> None:
         super().__init__()
-        for name, value in (("start_step", start_step), ("steps", steps)):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise ArgumentError(name, f"expected a whole number, got {value!r}", "correct it")
-        for name, number in (("guidance_scale", guidance_scale), ("eta", eta)):
-            if isinstance(number, bool) or not isinstance(number, int | float):
-                raise ArgumentError(name, f"expected a number, got {number!r}", "correct it")
-        if not isinstance(keep_outside, bool):
-            raise ArgumentError("keep_outside", f"expected true or false, got {keep_outside!r}", "correct it")
+        check_count("start_step", start_step)
+        check_count("steps", steps)
+        check_number("guidance_scale", guidance_scale, least=0)
+        check_share("eta", eta)
+        check_flag("keep_outside", keep_outside)
         schedule.time_pairs(start_step, steps, spacing)
         get_fusion(fusion)
         get_precision(precision)
-        if guidance_scale < 0:
-            raise ArgumentError(
-                "guidance_scale", f"expected 0 or more, got {guidance_scale}", "0 is no guidance"
-            )
-        if not 0 <= eta <= 1:
-            raise ArgumentError("eta", f"expected 0 to 1, got {eta}", "0 is deterministic")
         check_solver(solver, eta)
-        interval = _check_interval(guidance_interval)
+        interval = _as_interval(guidance_interval, schedule.num_steps)
         if guidance_scale and classifier is None:
             raise ArgumentError("guidance_scale", "guidance needs a classifier", "give classifier_ckpt, or 0")
         self.schedule, self.precision = schedule, precision
@@ -96,13 +88,11 @@ class FusionInferer(Inferer):
         return sample_fusion(inputs, denoiser, self.classifier, self.schedule, self.settings)
 
 
-def _check_interval(interval: Sequence[int]) -> tuple[int, int]:
-    values = tuple(interval) if isinstance(interval, list | tuple) else ()
-    if len(values) != 2 or any(isinstance(t, bool) or not isinstance(t, int) for t in values):
-        raise ArgumentError("guidance_interval", f"expected two steps, got {interval!r}", "give [1, 1000]")
-    lowest, highest = values
-    if not 1 <= lowest <= highest:
-        raise ArgumentError(
-            "guidance_interval", f"{interval!r} holds no step", "give the lower step of 1 or more first"
-        )
-    return lowest, highest
+def _as_interval(interval: Sequence[int] | None, num_steps: int) -> tuple[int, int]:
+    """Return the steps between which guidance acts; None is all of the schedule's."""
+    if interval is None:
+        return 1, num_steps
+    check_range("guidance_interval", interval, least=1, most=num_steps)
+    for step in interval:
+        check_count("guidance_interval", step)
+    return interval[0], interval[1]

@@ -16,6 +16,7 @@ from mcf_bundle.diffusion.solvers import make_solver
 from mcf_bundle.errors import ArgumentError
 
 Network = Callable[[Tensor, Tensor], Tensor]
+"""A network as the mathematics sees it: called with images and steps, gives float32."""
 
 
 @dataclass(frozen=True)

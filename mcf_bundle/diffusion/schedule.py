@@ -131,10 +131,6 @@ def linear_schedule(
     return NoiseSchedule(torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - beta, 0)]))
 
 
-SCHEDULES: dict[str, Callable[..., NoiseSchedule]] = {"cosine": cosine_schedule, "linear": linear_schedule}
-"""Schedules by the name that a config gives."""
-
-
 def _from_signal(signal: Callable[[int], float], num_steps: int, max_beta: float) -> NoiseSchedule:
     alpha_bar = [1.0]
     for t in range(1, num_steps + 1):

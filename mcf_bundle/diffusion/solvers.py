@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -70,8 +70,19 @@ class UniPC:
         return data_step(x_t, used, alpha_bar, alpha_bar_next)
 
 
-SOLVERS: dict[str, Callable[..., Solver]] = {"ddim": DDIM, "dpm_solver": DPMSolver, "unipc": UniPC}
-"""Solvers by the name that a config gives; only DDIM draws noise."""
+class SolverKind(NamedTuple):
+    """How a solver is made, from eta and the source of its noise, and whether it can draw noise at all."""
+
+    make: Callable[[float, Callable[[], Tensor]], Solver]
+    draws_noise: bool
+
+
+SOLVERS: dict[str, SolverKind] = {
+    "ddim": SolverKind(DDIM, draws_noise=True),
+    "dpm_solver": SolverKind(lambda eta, draw_noise: DPMSolver(), draws_noise=False),
+    "unipc": SolverKind(lambda eta, draw_noise: UniPC(), draws_noise=False),
+}
+"""Solvers by the name that a config gives."""
 
 
 def make_solver(name: str, *, eta: float, draw_noise: Callable[[], Tensor]) -> Solver:
@@ -79,14 +90,14 @@ def make_solver(name: str, *, eta: float, draw_noise: Callable[[], Tensor]) -> S
 
     Args:
         name: a key of `SOLVERS`.
-        eta: DDIM's stochasticity; the others are deterministic.
+        eta: 0 is deterministic, 1 draws as much noise as DDPM.
         draw_noise: source of the noise that eta > 0 needs.
 
     Raises:
         ArgumentError: for another name, or eta > 0 with a solver that draws no noise.
     """
     check_solver(name, eta)
-    return DDIM(eta, draw_noise) if name == "ddim" else SOLVERS[name]()
+    return SOLVERS[name].make(eta, draw_noise)
 
 
 def check_solver(name: str, eta: float) -> None:
@@ -97,5 +108,7 @@ def check_solver(name: str, eta: float) -> None:
     """
     if name not in SOLVERS:
         raise ArgumentError("solver", f"{name!r} does not exist", f"choose one of {', '.join(SOLVERS)}")
-    if eta > 0 and name != "ddim":
-        raise ArgumentError("eta", f"{eta} with solver {name!r}, which draws no noise", "choose ddim, or 0")
+    if eta > 0 and not SOLVERS[name].draws_noise:
+        noisy = ", ".join(other for other, kind in SOLVERS.items() if kind.draws_noise)
+        problem = f"{eta} with solver {name!r}, which draws no noise"
+        raise ArgumentError("eta", problem, f"choose {noisy}, or 0")

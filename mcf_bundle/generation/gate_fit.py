@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from mcf_bundle.generation.gate import GateLimits, fit_limits, slice_figures
 from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.nearest import SliceGallery
 from mcf_bundle.networks.precision import autocast_call
+from mcf_bundle.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -88,26 +89,31 @@ def _real_figures(
     rules: DonorRules,
     probability: Callable[[Sequence[np.ndarray]], list[float]],
 ) -> list[dict[str, float]]:
-    measured = list(_slices(cases, gallery, rules))
+    measured = _measure(cases, gallery, rules)
     values = probability([image for image, _ in measured])
     return [
         {**figures, "tumor_probability": value} for (_, figures), value in zip(measured, values, strict=True)
     ]
 
 
-def _slices(
+def _measure(
     cases: Sequence[Case], gallery: SliceGallery, rules: DonorRules
-) -> Iterator[tuple[np.ndarray, dict[str, float]]]:
+) -> list[tuple[np.ndarray, dict[str, float]]]:
     by_name = {case.patient: case for case in cases}
-    for donor in find_donors(cases, rules).members:
-        case = by_name[donor.patient]
-        image = case.normalized([donor.index])[0]
-        figures = slice_figures(
-            image,
-            case.volume.mask[donor.index],
-            case.brain[donor.index],
-            missing=case.missing,
-            gallery=gallery,
-            left_out=(donor.patient,),
-        )
-        yield image, figures
+    donors = find_donors(cases, rules).members
+    measured = []
+    with progress_bar(len(donors), "measuring real tumors", "slice") as bar:
+        for donor in donors:
+            case = by_name[donor.patient]
+            image = case.normalized([donor.index])[0]
+            figures = slice_figures(
+                image,
+                case.volume.mask[donor.index],
+                case.brain[donor.index],
+                missing=case.missing,
+                gallery=gallery,
+                left_out=(donor.patient,),
+            )
+            measured.append((image, figures))
+            bar.update()
+    return measured

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.triplet_dataset import from_network_range
 from mcf_bundle.errors import GateError
+from mcf_bundle.generation.background import ReadAhead, WriteBehind
 from mcf_bundle.generation.gate import (
     GateLimits,
     GateResult,
@@ -27,7 +28,7 @@ from mcf_bundle.generation.materials import Materials, prepare_materials, to_bat
 from mcf_bundle.generation.nearest import SliceGallery
 from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Plan, PlanRow
-from mcf_bundle.generation.processes import gather, is_first, share_of_process
+from mcf_bundle.processes import gather, is_first, process_count, share_of_process
 
 FIGURE_DIGITS = 5
 """Decimals of the gate's figures in the manifest."""
@@ -60,7 +61,7 @@ class Machinery:
         gallery: the training slices.
         cases: the training patients, by name.
         compute_batch: images in each network call; short blocks are filled with repeats.
-        batch_size: rows read or written at a time; changes no byte.
+        batch_size: rows that are read ahead of the networks; changes no byte.
         device: where the networks are.
         rules: what counts as tissue where a tumor is painted; those of the plan.
         gate_rules: which share of rejections stops a run.
@@ -108,10 +109,12 @@ def run_plan(
 ) -> Outcome:
     """Make every row of a plan.
 
-    Rows are tried in order with their first candidate, then the rejected ones with their first spare, and so
-    on. An image depends on its row, the networks and the compute settings only: every network call sees a
-    block of one shape. So several processes take turns at the blocks and count together: they write the
-    images of one process, and stop where it stops.
+    Rows are tried in order with their first candidate, then the rejected ones with their first spare, in the
+    order of their rejection, and so on. Rows are read ahead of the networks, and files written behind them.
+
+    An image depends on its row, the networks and the compute settings only: every network call sees a block
+    of one shape. So several processes take turns at the blocks and count together: they write the images of
+    one process, and stop where it stops.
 
     Args:
         plan: what is to be made.
@@ -125,60 +128,54 @@ def run_plan(
     """
     outcome = Outcome() if outcome is None else outcome
     outcome.missing = [row.row for row in plan.rows]
-    pending = [(row, 0) for row in plan.rows]
-    with tqdm(total=len(plan.rows), desc="images", unit="image", disable=not is_first()) as progress:
-        while pending:
-            rejected = []
-            for row, result, made in _judged(pending, machinery):
-                earlier = outcome.rejected.get(row.row, [])
-                if result.passed:
-                    if made is not None:
-                        keep(made, tuple(earlier))
-                    outcome.written += 1
-                    outcome.missing.remove(row.row)
-                    progress.update()
-                    continue
-                outcome.rejected[row.row] = [*earlier, result]
-                _check_rejections(outcome, machinery.gate_rules)
-                if len(earlier) + 1 < len(row.candidates):
-                    rejected.append((row, len(earlier) + 1))
-            pending = rejected
+    queue = deque((row, 0) for row in plan.rows)
+    with (
+        tqdm(total=len(plan.rows), desc="images", unit="image", disable=not is_first()) as progress,
+        WriteBehind(keep) as keep_later,
+    ):
+        for row, result, made in _judged(queue, machinery):
+            earlier = outcome.rejected.get(row.row, [])
+            if result.passed:
+                if made is not None:
+                    keep_later(made, tuple(earlier))
+                outcome.written += 1
+                outcome.missing.remove(row.row)
+                progress.update()
+                continue
+            outcome.rejected[row.row] = [*earlier, result]
+            _check_rejections(outcome, machinery.gate_rules)
+            if len(earlier) + 1 < len(row.candidates):
+                queue.append((row, len(earlier) + 1))
     return outcome
 
 
 def _judged(
-    pending: Sequence[tuple[PlanRow, int]], machinery: Machinery
+    queue: deque[tuple[PlanRow, int]], machinery: Machinery
 ) -> Iterator[tuple[PlanRow, GateResult, Generated | None]]:
-    """Yield every row with its result, in order, and with its image if this process made it."""
+    """Yield every row of the queue with its result, in order, and with its image if this process made it.
+
+    What the caller appends joins the next block. However many processes there are, rows leave the queue in
+    one and the same order.
+    """
     block = machinery.compute_batch
-    rows = (row for row, _ in pending)
-    made = _generate(share_of_process(pending, block), machinery)
-    judged = 0
-    while judged < len(pending):
-        own = {item.materials.row.row: item for item in islice(made, block)}
-        # The blocks of the processes, one each, are the next rows of the plan.
-        results = list(chain(*gather([item.gate for item in own.values()])))
-        judged += len(results)
-        for row, result in zip(islice(rows, len(results)), results, strict=True):
-            yield row, result, own.get(row.row)
 
+    def prepare(item: tuple[int, int]) -> Materials:
+        row, number = rows[item[0]], item[1]
+        return prepare_materials(row, row.candidates[number], machinery.cases, machinery.rules)
 
-def _generate(pending: Sequence[tuple[PlanRow, int]], machinery: Machinery) -> Iterator[Generated]:
-    """Yield images for (row, candidate number) pairs, in order; reads `batch_size` rows ahead."""
-    block: list[Materials] = []
-    made: list[Generated] = []
-    for start in range(0, len(pending), machinery.batch_size):
-        for row, number in pending[start : start + machinery.batch_size]:
-            block.append(prepare_materials(row, row.candidates[number], machinery.cases, machinery.rules))
-            if len(block) == machinery.compute_batch:
-                made += _run_block(block, machinery)
-                block = []
-        while len(made) >= machinery.batch_size:
-            yield from made[: machinery.batch_size]
-            made = made[machinery.batch_size :]
-    if block:
-        made += _run_block(block, machinery)
-    yield from made
+    rows = {row.row: row for row, _ in queue}
+    with ReadAhead(prepare) as reader:
+        while queue:
+            turn = [queue.popleft() for _ in range(min(len(queue), block * process_count()))]
+            own = [(row.row, number) for row, number in share_of_process(turn, block)]
+            coming = share_of_process(list(islice(queue, machinery.batch_size * process_count())), block)
+            reader.start([*own, *((row.row, number) for row, number in coming)])
+            made = _run_block([reader.take(item) for item in own], machinery) if own else []
+            images = {item.materials.row.row: item for item in made}
+            # The blocks of the processes, one each, are the next rows of the queue.
+            results = chain(*gather([item.gate for item in made]))
+            for (row, _), result in zip(turn, results, strict=True):
+                yield row, result, images.get(row.row)
 
 
 def _run_block(block: Sequence[Materials], machinery: Machinery) -> list[Generated]:

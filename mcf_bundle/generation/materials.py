@@ -45,7 +45,7 @@ class Materials:
 
 
 def prepare_materials(
-    row: PlanRow, candidate: Candidate, cases: Mapping[str, Case], rules: PlacementRules | None = None
+    row: PlanRow, candidate: Candidate, cases: Mapping[str, Case], rules: PlacementRules
 ) -> Materials:
     """Compose a candidate's pixels; the same row gives the same arrays.
 
@@ -53,13 +53,11 @@ def prepare_materials(
         row: the plan's row.
         candidate: one of its candidates.
         cases: the training patients, by name.
-        rules: what counts as tissue; those that the pair was accepted by; defaults if None.
+        rules: what counts as tissue; those that the pair was accepted by.
     """
     host, donor = cases[candidate.host.patient], cases[candidate.donor.patient]
     index = slice_position(host, candidate.host)
-    composite = compose(
-        host, index, donor, candidate.transform, blend=row.settings["blend"], rules=rules or PlacementRules()
-    )
+    composite = compose(host, index, donor, candidate.transform, blend=row.settings["blend"], rules=rules)
     # Cavities inside a tumor are painted too, though they are no part of the mask.
     filled = ndimage.binary_fill_holes(composite.mask[1])
     return Materials(row, candidate, host, index, composite, grow(filled, EDIT_MARGIN))

@@ -1,10 +1,10 @@
-"""Search for host and donor pairs: every host, donor and patient used evenly, no pair twice."""
+"""Search for host and donor pairs: hosts, donors and their patients used evenly, no pair twice."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,9 @@ from mcf_bundle.generation.placement import PlacementRules, Rejection, accept_pl
 from mcf_bundle.generation.plan import Candidate, PlanRow, SliceId, most_per_host_patient
 from mcf_bundle.generation.warp import Transform, Variation
 from mcf_bundle.generation.writer import case_name
+
+WHOLE_PATIENT = -1
+"""Stands for the slice's number where the uses of all slices of a patient are counted."""
 
 PairKey = tuple[Host, Donor, bool, int]
 """A pair, whether the donor is mirrored, and the round of variation."""
@@ -80,6 +83,10 @@ class PairingRules:
                 "max_patient_share": check_share,
             },
         )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the plan, as plain values: all but the share that is only warned of."""
+        return {name: value for name, value in asdict(self).items() if name != "max_patient_share"}
 
 
 def share_warnings(rows: Sequence[PlanRow], max_patient_share: float) -> tuple[str, ...]:
@@ -147,7 +154,8 @@ class PairSearch:
             if first is None:
                 exhausted.add(order[0])
                 continue
-            self._count_use(first)
+            self._count_use("host", first.host)
+            self._count_use("donor", first.donor)
             firsts.append(first)
         return [self._row(first, row) for row, first in enumerate(firsts)]
 
@@ -182,22 +190,30 @@ class PairSearch:
             if spare is not None:
                 spares.append(spare)
                 patients.add(other.patient)
-                self.used["spare host", other.patient, other.slice_number] += 1
+                self._count_use("spare host", spare.host)
         return spares
 
-    def _count_use(self, candidate: Candidate) -> None:
-        for role, chosen in (("host", candidate.host), ("donor", candidate.donor)):
-            self.used.update([(role, chosen.patient, chosen.slice), (role, chosen.patient, -1)])
+    def _count_use(self, role: str, chosen: SliceId) -> None:
+        self.used.update([(role, chosen.patient, chosen.slice), (role, chosen.patient, WHOLE_PATIENT)])
+
+    def _uses(self, item: Host | Donor, *roles: str) -> tuple[int, int]:
+        """Return how often a slice and its patient were used together, then how often the slice alone.
+
+        By slices alone a patient with many of them would lend most heads, by patients alone one slice would
+        come back again and again. The sum is a middle way: of patients with 1 and with 9 slices the second is
+        used less than twice as often (n patient and n / s slice uses are n (1 + 1 / s) together).
+        """
+        by_slice, by_patient = (
+            sum(self.used[role, item.patient, number] for role in roles)
+            for number in (item.slice_number, WHOLE_PATIENT)
+        )
+        return by_slice + by_patient, by_slice
 
     def _hosts_by_use(self, exhausted: set[int]) -> list[int]:
-        """Order hosts by how often they were used, then their patients, then as drawn."""
+        """Order hosts by their uses, see `_uses`, then as drawn."""
 
         def use(position: int) -> tuple[int, int, int]:
-            host = self.hosts[position]
-            by_slice = sum(
-                self.used[role, host.patient, host.slice_number] for role in ("host", "spare host")
-            )
-            return by_slice, self.used["host", host.patient, -1], int(self.host_rank[position])
+            return *self._uses(self.hosts[position], "host", "spare host"), int(self.host_rank[position])
 
         return sorted((p for p in range(len(self.hosts)) if p not in exhausted), key=use)
 
@@ -223,9 +239,7 @@ class PairSearch:
         rank = dict(zip(near, generator.permutation(len(near)).tolist(), strict=True))
 
         def use(position: int) -> tuple[int, int, int]:
-            donor = self.donors[position]
-            by_slice = self.used["donor", donor.patient, donor.slice_number]
-            return by_slice, self.used["donor", donor.patient, -1], rank[position]
+            return *self._uses(self.donors[position], "donor"), rank[position]
 
         for position in sorted(near, key=use)[: self.rules.max_tries]:
             donor, drawn = self.donors[position], bool(generator.integers(2))

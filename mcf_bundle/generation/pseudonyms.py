@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
+from mcf_bundle.data.generated_case import is_generated
 from mcf_bundle.errors import ArgumentError, DataError
 
 FULL, PSEUDONYMOUS = "full", "pseudonymous"
@@ -30,8 +31,8 @@ def make_naming(provenance: str, patients: Sequence[str]) -> tuple[str, Naming]:
     """Return the kind of provenance in force, and the function from a patient's name to what is written.
 
     Args:
-        provenance: "full", "pseudonymous", or "auto": full if all names are public TCGA ones, as in the LGG
-            set.
+        provenance: "full", "pseudonymous", or "auto": full if all real patients have public TCGA names, as in
+            the LGG set; generated cases beside them count for nothing.
         patients: names of all patients of the dataset.
 
     Returns:
@@ -42,8 +43,9 @@ def make_naming(provenance: str, patients: Sequence[str]) -> tuple[str, Naming]:
         ArgumentError: for another kind.
     """
     if provenance == "auto":
-        public = all(_PUBLIC_NAME.fullmatch(patient) for patient in patients)
-        provenance = FULL if public else PSEUDONYMOUS
+        real = [patient for patient in patients if not is_generated(patient)]
+        public = all(_PUBLIC_NAME.fullmatch(patient) for patient in real)
+        provenance = FULL if real and public else PSEUDONYMOUS
     if provenance == FULL:
         return FULL, str
     if provenance != PSEUDONYMOUS:

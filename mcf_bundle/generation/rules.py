@@ -39,6 +39,8 @@ class GenerationRules:
         Rules that only warn or stop a run are not among them: a run that was stopped can be repeated with
         others in the same folder.
         """
-        pairing = asdict(self.pairing)
-        del pairing["max_patient_share"]
-        return {"pool": asdict(self.pool), "pairing": pairing, "gate": self.gate.describe()}
+        return {
+            "pool": asdict(self.pool),
+            "pairing": self.pairing.describe(),
+            "gate": self.gate.describe(),
+        }

@@ -28,12 +28,12 @@ from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Plan
 from mcf_bundle.generation.pseudonyms import Naming
 from mcf_bundle.generation.report import MAX_IMAGES
-from mcf_bundle.generation.run_pages import write_pages
+from mcf_bundle.generation.run_pages import SHEET_ROWS, write_pages
 from mcf_bundle.generation.run_report import RunFacts
 from mcf_bundle.generation.shards import ManifestShards
 from mcf_bundle.generation.stored_facts import store_facts
+from mcf_bundle.generation.stored_tiles import StoredTiles
 from mcf_bundle.generation.writer import case_files, case_name, write_case
-from mcf_bundle.generation.written_tiles import WrittenTiles
 from mcf_bundle.run_record import describe_run
 
 NOTICE = "research only, not for diagnosis"
@@ -76,7 +76,7 @@ class RunOutput:
         cases: Mapping[str, Case],
         datalist: Datalist,
         provenance: Provenance,
-        rules: PlacementRules | None = None,
+        rules: PlacementRules,
     ) -> None:
         self.output_dir, self.plan, self.cases = output_dir, plan, cases
         self.plan_id = plan.plan_id  # hashes the whole plan, so once and not for every image
@@ -114,8 +114,8 @@ class RunOutput:
         plan_text = (self.output_dir / PLAN_FILE).read_text(encoding="utf-8")
         run = FinishedRun.parse(plan_text, records, json.loads(json.dumps(told)))
         shown = records[:MAX_IMAGES]
-        tiles = WrittenTiles(self.output_dir, self.plan, shown, self.cases, self.rules)
-        write_pages(self.output_dir, run, tiles)
+        cases = {self.provenance.naming(patient): case for patient, case in self.cases.items()}
+        write_pages(self.output_dir, run, StoredTiles(self.output_dir, shown, cases, self.rules))
         text = json.dumps({**self._run_facts(), **told}, indent=1)
         write_atomically(self.output_dir / RUN_FILE, f"{text}\n".encode())
         self.shards.remove()
@@ -195,6 +195,7 @@ def rename_patients(text: str, patients: Iterable[str], naming: Naming) -> str:
 
 
 def estimate_bytes(plan: Plan, size: tuple[int, ...]) -> int:
-    """Estimate the disk that a plan's output needs, bytes: cases, little compressed, and pages."""
-    height, width = size
-    return len(plan.rows) * (3 * height * width * 2 + 12_000) + 1_500_000
+    """Estimate the disk that a plan's output needs, bytes: cases, little compressed, and the pages."""
+    images, pixels = len(plan.rows), size[0] * size[1]
+    pages = min(images, MAX_IMAGES) * 3.3 * pixels + min(images, SHEET_ROWS) * 2.8 * pixels
+    return int(images * (6 * pixels + 12_000) + pages + 1_000_000)

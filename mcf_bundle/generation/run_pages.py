@@ -10,14 +10,21 @@ from tqdm import tqdm
 
 from mcf_bundle.generation.contact_sheet import save_contact_sheet
 from mcf_bundle.generation.finished_run import FinishedRun, read_run
-from mcf_bundle.generation.origins import TileReader
 from mcf_bundle.generation.output_folder import CONTACT_SHEET_FILE, REPORT_FILE
+from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.report import MAX_IMAGES, write_report
 from mcf_bundle.generation.run_report import report_content
+from mcf_bundle.generation.stored_tiles import StoredTiles, read_patients
 from mcf_bundle.generation.tile import Tile
 
 SHEET_ROWS = 24
 """Images on the contact sheet."""
+
+NO_DATASET = "Host, donor and composite are not shown: the report was made without the dataset."
+NO_KEY = (
+    "Host, donor and composite are not shown: the patients have pseudonyms in this run, and the key that is "
+    "set here gives nobody of the dataset such a name."
+)
 
 
 def write_pages(output_dir: Path, run: FinishedRun, tiles: Sequence[Tile], note: str = "") -> None:
@@ -56,8 +63,12 @@ def rebuild_pages(output_dir: Path, dataset_dir: Path | None = None) -> str:
         DataError: a file of the run is missing or damaged, or the dataset is not the run's.
     """
     run = read_run(output_dir)
-    reader = TileReader(output_dir, run, run.records[:MAX_IMAGES], dataset_dir)
-    tiles = list(tqdm(reader, total=len(reader.records), desc="images", unit="image"))
-    write_pages(output_dir, run, tiles, reader.note)
+    records = run.records[:MAX_IMAGES]
+    cases = {} if dataset_dir is None or not records else read_patients(run, records, dataset_dir)
+    rules = PlacementRules(**run.plan.header["rules"]["pairing"]["placement"])
+    stored = StoredTiles(output_dir, records, cases, rules)
+    note = "" if cases or not records else NO_DATASET if dataset_dir is None else NO_KEY
+    tiles = list(tqdm(stored, desc="images", unit="image"))
+    write_pages(output_dir, run, tiles, note)
     line = f"{len(tiles)} of {run.outcome.written} images are shown in {output_dir / REPORT_FILE}"
-    return f"{line}. {reader.note}" if reader.note else line
+    return f"{line}. {note}" if note else line

@@ -20,25 +20,45 @@ from mcf_bundle.generation.tile import Tile
 from mcf_bundle.generation.wording import in_words
 
 
+@dataclass(frozen=True)
+class PoolCounts:
+    """How a pool of hosts or donors came about.
+
+    Attributes:
+        members: slices in the pool.
+        considered: slices that were looked at.
+        excluded: by rule, the slices that it was the first one to exclude.
+    """
+
+    members: int
+    considered: int
+    excluded: Mapping[str, int]
+
+    @classmethod
+    def of(cls, pool: Pool) -> PoolCounts:
+        """Count a pool."""
+        return cls(len(pool.members), pool.considered, dict(pool.excluded))
+
+
 @dataclass(frozen=True, eq=False)
 class RunFacts:
     """What the report tells beside the images.
 
     Attributes:
         limits: the gate's limits.
-        hosts: the pool of hosts, with what excluded the others.
-        donors: the pool of donors.
+        hosts: counts of the pool of hosts.
+        donors: counts of the pool of donors.
         pinned: patients put into the training set because a checkpoint saw them.
         skipped: patients left out, with the reason.
         settings: the run's settings.
         networks: facts of each network by role.
         naming: from a patient's name to what is written.
-        batch_size: rows read and written at a time; for run.json alone, since it changes nothing.
+        batch_size: rows read ahead; for run.json alone, since it changes nothing.
     """
 
     limits: GateLimits
-    hosts: Pool
-    donors: Pool
+    hosts: PoolCounts
+    donors: PoolCounts
     pinned: Sequence[str]
     skipped: Mapping[str, str]
     settings: Mapping[str, Any]
@@ -107,7 +127,7 @@ def _plan_tables(plan: Plan, facts: RunFacts) -> tuple[Table, ...]:
 def _data_tables(facts: RunFacts) -> tuple[Table, ...]:
     tables = [
         Table(
-            f"{title}: {len(pool.members)} of {pool.considered} training slices",
+            f"{title}: {pool.members} of {pool.considered} training slices",
             ("first rule that excluded the slice", "slices"),
             tuple((rule, count) for rule, count in pool.excluded.items()),
         )

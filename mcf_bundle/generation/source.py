@@ -15,8 +15,9 @@ from mcf_bundle.data.lgg import Cohort
 from mcf_bundle.data.pool import Donor, DonorRules, Host, HostRules, Pool, find_donors, find_hosts
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
 from mcf_bundle.data.survey import Survey, survey_volumes
-from mcf_bundle.errors import DataError, LeakageError, PlanError
+from mcf_bundle.errors import DataError, PlanError
 from mcf_bundle.networks.checkpoint import Checkpoint, hash_patient
+from mcf_bundle.networks.known_patients import refuse_known
 
 
 @dataclass(frozen=True)
@@ -187,15 +188,8 @@ def check_unseen(datalist: Datalist, checkpoints: Mapping[str, Checkpoint]) -> N
     Raises:
         LeakageError: names the checkpoint and the patient.
     """
-    for patient, split in datalist.patient_splits().items():
-        hashed = hash_patient(patient)
-        for path, checkpoint in checkpoints.items():
-            trained = split in (VALIDATION, TEST) and hashed in checkpoint.patients
-            chosen = split == TEST and hashed in checkpoint.validation_patients
-            if trained or chosen:
-                how = "trained on" if trained else "chosen by its results on"
-                raise LeakageError(
-                    path,
-                    f"was {how} patient {patient}, who belongs to the {split} set",
-                    "use a checkpoint of this split (its split_seed), or train one",
-                )
+    splits = datalist.patient_splits()
+    for path, checkpoint in checkpoints.items():
+        for evaluated in (VALIDATION, TEST):
+            patients = [patient for patient, split in splits.items() if split == evaluated]
+            refuse_known(patients, checkpoint, where=path, split=evaluated)

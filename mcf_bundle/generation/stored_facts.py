@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from mcf_bundle.data.pool import Host, Pool
 from mcf_bundle.generation.gate import GateLimits
-from mcf_bundle.generation.run_report import RunFacts
+from mcf_bundle.generation.run_report import PoolCounts, RunFacts
 
 _SHARES = ("rejects_training", "rejects_validation")
 
@@ -16,7 +15,7 @@ _SHARES = ("rejects_training", "rejects_validation")
 def store_facts(facts: RunFacts) -> dict[str, Any]:
     """Return a run's facts as values for strict JSON, with patients named as everywhere in the output.
 
-    null stands for a free side of a range and for an unknown share. Of hosts and donors the counts are kept.
+    null stands for a free side of a range and for an unknown share.
     """
     limits, naming = facts.limits, facts.naming
     return {
@@ -27,8 +26,8 @@ def store_facts(facts: RunFacts) -> dict[str, Any]:
             **{name: _finite(getattr(limits, name)) for name in _SHARES},
             "counts": list(limits.counts),
         },
-        "hosts": _store_pool(facts.hosts),
-        "donors": _store_pool(facts.donors),
+        "hosts": vars(facts.hosts),
+        "donors": vars(facts.donors),
         "pinned": [naming(patient) for patient in facts.pinned],
         "skipped": {
             naming(patient): reason.replace(patient, naming(patient))
@@ -51,8 +50,8 @@ def load_facts(stored: Mapping[str, Any]) -> RunFacts:
     batch_size = settings.pop("batch_size")
     return RunFacts(
         limits=GateLimits(ranges, tuple(gate["relaxed"]), counts=(training, validation), **shares),
-        hosts=_load_pool(stored["hosts"]),
-        donors=_load_pool(stored["donors"]),
+        hosts=PoolCounts(**stored["hosts"]),
+        donors=PoolCounts(**stored["donors"]),
         pinned=stored["pinned"],
         skipped=stored["skipped"],
         settings=settings,
@@ -60,16 +59,6 @@ def load_facts(stored: Mapping[str, Any]) -> RunFacts:
         naming=str,
         batch_size=batch_size,
     )
-
-
-def _store_pool(pool: Pool) -> dict[str, Any]:
-    return {"members": len(pool.members), "considered": pool.considered, "excluded": dict(pool.excluded)}
-
-
-def _load_pool(stored: Mapping[str, Any]) -> Pool[Host]:
-    # A report counts the members and asks nothing else of them.
-    members = cast("tuple[Host, ...]", range(stored["members"]))
-    return Pool(members, stored["excluded"], stored["considered"])
 
 
 def _finite(value: float) -> float | None:

@@ -10,7 +10,6 @@ from functools import cached_property, partial
 from typing import Any
 
 import torch
-from torch import nn
 
 from mcf_bundle.arguments import as_path, check_count, check_flag, check_instance, check_seed
 from mcf_bundle.data.datalist import Datalist, read_datalist, split_digest
@@ -22,40 +21,25 @@ from mcf_bundle.generation.gate import GateLimits
 from mcf_bundle.generation.gate_fit import TumorProbability, fit_gate
 from mcf_bundle.generation.loop import Machinery, Outcome, run_plan
 from mcf_bundle.generation.nearest import SliceGallery
+from mcf_bundle.generation.networks import Networks
 from mcf_bundle.generation.output_folder import check_output_dir, prepare_output_dir
 from mcf_bundle.generation.pairing import PairSearch, share_warnings
 from mcf_bundle.generation.plan import Plan, summarize_plan
-from mcf_bundle.generation.processes import check_same, in_first
 from mcf_bundle.generation.pseudonyms import Naming, make_naming
 from mcf_bundle.generation.rules import GenerationRules
 from mcf_bundle.generation.run_output import Provenance, RunOutput, estimate_bytes
-from mcf_bundle.generation.run_report import RunFacts
+from mcf_bundle.generation.run_report import PoolCounts, RunFacts
 from mcf_bundle.generation.source import GenerationSource, check_unseen, split_around
-from mcf_bundle.networks.checkpoint import TrainedNetwork
+from mcf_bundle.processes import check_same, in_first
 from mcf_bundle.run_record import device_name
 
 logger = logging.getLogger(__name__)
 
+CKPT_IDS = {"denoiser": "ckpt", "classifier": "classifier_ckpt", "gate": "gate_ckpt"}
+"""Argument that names each network's checkpoint, for error messages."""
+
 BALANCE = "balance"
 """`num_images` that makes as many tumor slices as healthy ones among the training patients."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Networks:
-    """The trained parts: denoiser, guidance classifier (None without guidance), and the gate's classifier."""
-
-    denoiser: TrainedNetwork
-    classifier: TrainedNetwork | None = None
-    gate: TrainedNetwork
-
-    def named(self) -> dict[str, TrainedNetwork]:
-        """Return the networks in use, by role."""
-        parts = {"denoiser": self.denoiser, "classifier": self.classifier, "gate": self.gate}
-        return {name: part for name, part in parts.items() if part is not None}
-
-    def hashes(self) -> dict[str, str]:
-        """Return the SHA-256 of each checkpoint, by role."""
-        return {name: part.checkpoint.sha256 for name, part in self.named().items()}
 
 
 @dataclass(frozen=True)
@@ -65,7 +49,7 @@ class ComputeSettings:
     Attributes:
         compute_batch: images in each network call.
         num_threads: CPU threads; None takes what torch chose.
-        batch_size: rows read and written at a time; changes no byte.
+        batch_size: rows read ahead of the networks; changes no byte.
     """
 
     compute_batch: int = 8
@@ -211,11 +195,14 @@ class GenerationWorkflow:
     @cached_property
     def cohort(self) -> Cohort:
         """All readable patients."""
-        return read_cohort(self.dataset_dir, skip_bad_patients=self.skip_bad_patients)
+        cohort = read_cohort(self.dataset_dir, skip_bad_patients=self.skip_bad_patients)
+        for patient, reason in cohort.skipped.items():
+            logger.warning("left out %s: %s", patient, reason)
+        return cohort
 
     @cached_property
     def _datalist_and_pinned(self) -> tuple[Datalist, list[str]]:
-        checkpoints = {name: part.checkpoint for name, part in self.networks.named().items()}
+        checkpoints = {CKPT_IDS[role]: part.checkpoint for role, part in self.networks.named().items()}
         if self.datalist_path is None:
             return split_around(self.cohort, list(checkpoints.values()), self.split_seed)
         datalist = read_datalist(self.datalist_path)
@@ -333,12 +320,12 @@ class GenerationWorkflow:
         source = self.source
         return RunFacts(
             limits=limits,
-            hosts=source.hosts,
-            donors=source.donors,
+            hosts=PoolCounts.of(source.hosts),
+            donors=PoolCounts.of(source.donors),
             pinned=self.pinned,
             skipped=self.cohort.skipped,
             settings=settings,
-            networks=describe_networks(self.networks),
+            networks=self.networks.describe(),
             naming=self.naming[1],
             batch_size=self.compute.batch_size,
         )
@@ -367,21 +354,3 @@ def _check_start_step(inferer: FusionInferer, networks: Networks) -> None:
             raise ArgumentError(
                 "start_step", problem, f"choose {largest} or less, or train with a larger max_step"
             )
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Return the number of parameters of a network."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def describe_networks(networks: Networks) -> Mapping[str, Mapping[str, Any]]:
-    """Return preset, size, hash and training facts of each network, by role."""
-    return {
-        name: {
-            "preset": part.checkpoint.preset,
-            "parameters": parameter_count(part.network),
-            "sha256": part.checkpoint.sha256,
-            **dict(part.checkpoint.info),
-        }
-        for name, part in networks.named().items()
-    }

@@ -16,7 +16,7 @@ from torch import Tensor
 from mcf_bundle.errors import ArgumentError
 from mcf_bundle.metrics.classification import CLASSIFICATION_METRICS, classification_scores
 from mcf_bundle.metrics.denominator import Denominator, as_denominator
-from mcf_bundle.metrics.masks import Mask
+from mcf_bundle.metrics.masks import Mask, mask_of
 from mcf_bundle.metrics.segmentation import DISTANCES, OVERLAPS, overlap_scores, segmentation_scores
 
 
@@ -113,20 +113,3 @@ class ClassificationMetric(CumulativeIterationMetric):
         probabilities, labels = cases.cpu().double().numpy().T
         scores = classification_scores(labels, probabilities, threshold=self.threshold)
         return torch.tensor(scores[self.metric], dtype=torch.float64)
-
-
-def mask_of(image: Tensor, channel: int) -> Mask:
-    """Return one channel of an image, (C, H, W[, D]) of 0 and 1 in any dtype, as a boolean array.
-
-    Raises:
-        ArgumentError: the channel is not there, or it holds other numbers, such as probabilities.
-    """
-    if not -len(image) <= channel < len(image):
-        problem = f"there are {len(image)} channels and no number {channel}"
-        raise ArgumentError("channel", problem, "choose one that is there")
-    values = image[channel].detach()
-    mask = values > 0.5
-    if not torch.equal(mask.to(values.dtype), values):
-        problem = "expected a mask of 0 and 1, got other numbers"
-        raise ArgumentError("y_pred", problem, "binarize it first, with monai.transforms.AsDiscrete")
-    return mask.cpu().numpy()

@@ -54,26 +54,6 @@ def gaussian_of(features: Features, counts: Counts | None = None) -> Gaussian:
     return Gaussian(mean, np.asarray(np.linalg.qr(factor, mode="r"), np.float64))
 
 
-def gaussian_from_moments(mean: NDArray[np.float64], covariance: NDArray[np.float64]) -> Gaussian:
-    """Return a Gaussian of known moments, for statistics that were stored without their features.
-
-    Args:
-        mean: (D,).
-        covariance: (D, D), symmetric; eigenvalues below 0 are rounding errors and count as 0.
-
-    Raises:
-        ArgumentError: the shapes do not fit, or the covariance is not symmetric.
-    """
-    mean, covariance = np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-        problem = f"expected ({len(mean)}, {len(mean)}) for a mean of {mean.shape}, got {covariance.shape}"
-        raise ArgumentError("covariance", problem, "give the moments of one feature set")
-    if not np.allclose(covariance, covariance.T):
-        raise ArgumentError("covariance", "is not symmetric", "give the covariance itself")
-    values, vectors = np.linalg.eigh(covariance)
-    return Gaussian(mean, np.sqrt(np.maximum(values, 0))[:, None] * vectors.T)
-
-
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     """Return |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), 0 or more (Heusel et al. 2017, Eq. 6).
 

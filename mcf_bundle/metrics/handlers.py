@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 from mcf_bundle.arguments import as_path
@@ -26,8 +25,9 @@ from mcf_bundle.metrics.case_table import (
     write_case_table,
 )
 from mcf_bundle.metrics.classification_summary import ClassificationSummary, summarize_classification
-from mcf_bundle.metrics.evaluator_metrics import mask_of
+from mcf_bundle.metrics.masks import mask_of
 from mcf_bundle.metrics.summary import Summary, summarize_segmentation
+from mcf_bundle.processes import gather, is_first
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class CaseTableHandler:
     def __call__(self, engine: Engine) -> None:
         """Write the files on the first process and log the summary."""
         rows = self._gather()
-        if idist.get_rank() != 0:
+        if not is_first():
             return
         rows.sort(key=lambda row: (row["patient"], row["slice"]))
         write_case_table(self.path, rows, self.rows.columns)
@@ -158,10 +158,10 @@ class CaseTableHandler:
         self.found += [self.rows.row(item) for item in _items(batch, output, self.rows.keys)]
 
     def _gather(self) -> list[dict[str, Any]]:
-        if idist.get_world_size() == 1:
+        shares = gather(self.found)
+        if len(shares) == 1:
             return list(self.found)
         # A distributed sampler repeats cases to give each process as many as the others.
-        shares: Any = idist.all_gather(self.found)
         return list({row["case"]: row for share in shares for row in share}.values())
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mcf_bundle.errors import ArgumentError
 
@@ -46,6 +48,23 @@ def as_mask(values: Any, name: str) -> Mask:
         problem = f"expected 0 and 1, got integers from {array.min()} to {array.max()}"
         raise ArgumentError(name, problem, "choose one label, as in labels == 1, or values > 0 for 0 and 255")
     return array.astype(np.bool_)
+
+
+def mask_of(image: Tensor, channel: int) -> Mask:
+    """Return one channel of an image, (C, H, W[, D]) of 0 and 1 in any dtype, as a boolean array.
+
+    Raises:
+        ArgumentError: the channel is not there, or it holds other numbers, such as probabilities.
+    """
+    if not -len(image) <= channel < len(image):
+        problem = f"there are {len(image)} channels and no number {channel}"
+        raise ArgumentError("channel", problem, "choose one that is there")
+    values = image[channel].detach()
+    mask = values > 0.5
+    if not torch.equal(mask.to(values.dtype), values):
+        problem = "expected a mask of 0 and 1, got other numbers"
+        raise ArgumentError("y_pred", problem, "binarize it first, with monai.transforms.AsDiscrete")
+    return mask.cpu().numpy()
 
 
 def as_spacing(spacing: float | Sequence[float] | None, axes: int) -> NDArray[np.float64]:

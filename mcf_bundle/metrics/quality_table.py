@@ -110,7 +110,7 @@ def compare_image_quality(
         One row a set and metric, in the order of the sets.
 
     Raises:
-        ArgumentError: a set is not acceptable, or there is none of the name `do_nothing`.
+        ArgumentError: a set is not acceptable, there is none of the name `do_nothing`, or no metric.
     """
     check_count("resamples", resamples)
     if not sets:
@@ -120,6 +120,9 @@ def compare_image_quality(
     for name, one in {**sets, "reference": reference}.items():
         one.check(name)
     chosen = available_metrics([*sets.values(), reference]) if metrics is None else list(metrics)
+    if not chosen:
+        remedy = "name one or more, and give the sets the parts that they need"
+        raise ArgumentError("metrics", "there are none to measure", remedy)
     figures = [
         figure
         for one in sets.values()

@@ -7,8 +7,6 @@ the gradients. `batch_size`, learning rate and number of steps keep their meanin
 from __future__ import annotations
 
 import itertools
-import os
-import sys
 from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
@@ -24,6 +22,7 @@ from torch.utils.data import Sampler
 from mcf_bundle.arguments import check_count
 from mcf_bundle.diffusion.losses import WeightedLoss
 from mcf_bundle.errors import ArgumentError
+from mcf_bundle.processes import is_first
 from mcf_bundle.training.handlers import ProgressHandler
 from mcf_bundle.training.resume import ResumeHandler
 from mcf_bundle.training.sample_grid import SampleGridHandler
@@ -34,48 +33,6 @@ WRITERS = (
     *(CheckpointSaver, StatsHandler, TensorBoardHandler),
 )
 """Handlers that write files or to the screen; the first process alone has them."""
-
-_LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-
-
-def process_device() -> torch.device:
-    """Return the device of this process: the GPU of its number on this machine, the CPU without any GPU.
-
-    Raises:
-        ArgumentError: there are GPUs, and fewer of them than processes.
-    """
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    number, gpus = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
-    if number >= gpus:
-        problem = f"process {number + 1} on this machine has no GPU, there are {gpus}"
-        raise ArgumentError("--nproc_per_node", problem, f"start {gpus}, or add --device cpu")
-    return torch.device("cuda", number)
-
-
-def join_processes(device: str | torch.device) -> None:
-    """Connect this process with the others that torchrun started: nccl between GPUs, gloo between CPUs.
-
-    Args:
-        device: where this process computes.
-
-    Raises:
-        ArgumentError: torchrun did not start this process.
-    """
-    if missing := [name for name in _LAUNCHED if name not in os.environ]:
-        problem = f"one process alone, {missing[0]} is not set"
-        remedy = "start it with torchrun --nproc_per_node N -m monai.bundle run ..."
-        raise ArgumentError("multi_gpu_train.json", problem, remedy)
-    hook = sys.excepthook
-    idist.initialize("nccl" if torch.device(device).type == "cuda" else "gloo")
-    if hook is not sys.__excepthook__:
-        # torch 2.12's own hook holds stderr back while it calls ours, and loses the line if ours exits.
-        sys.excepthook = hook
-
-
-def is_main_process() -> bool:
-    """Tell whether this is the process that writes; true without torchrun."""
-    return int(os.environ.get("RANK", 0)) == 0
 
 
 def rows_of_process(batch_size: int) -> int:
@@ -142,7 +99,7 @@ class ProcessPrepareBatch(PrepareBatch):
     """Prepare this process's rows as one process prepares them among the whole batch.
 
     The random numbers are drawn for the whole batch, the same ones in every process, with zeros in the rows
-    of the others.
+    of the others. What is no tensor, such as the cases' names, is left out.
 
     Args:
         prepare_batch: gives (inputs, targets, arguments, keyword arguments) with one row for each of the
@@ -154,7 +111,7 @@ class ProcessPrepareBatch(PrepareBatch):
 
     def __call__(
         self,
-        batchdata: dict[str, Tensor],
+        batchdata: dict[str, Any],
         device: str | torch.device | None = None,
         non_blocking: bool = False,
         **kwargs: Any,
@@ -171,7 +128,8 @@ class ProcessPrepareBatch(PrepareBatch):
         def take(value: Tensor) -> Tensor:
             return value[mine].to(device, non_blocking=non_blocking, **kwargs)
 
-        whole = {key: among_others(value) for key, value in batchdata.items()}
+        tensors = {key: value for key, value in batchdata.items() if isinstance(value, Tensor)}
+        whole = {key: among_others(value) for key, value in tensors.items()}
         inputs, targets, args, named = self.prepare_batch(whole, "cpu")
         return take(inputs), take(targets), tuple(map(take, args)), {k: take(v) for k, v in named.items()}
 
@@ -218,7 +176,7 @@ def handlers_of_process(handlers: Sequence[Any], *, training: bool = False) -> l
         training: whether they are a trainer's, whose loss is averaged over the processes first.
     """
     first = [MeanLossHandler()] if training else []
-    if idist.get_rank() == 0:
+    if is_first():
         return [*first, *handlers]
     kept = [handler for handler in handlers if not isinstance(handler, WRITERS)]
     return [*first, *(RestoreHandler(item) if isinstance(item, ResumeHandler) else item for item in kept)]

@@ -16,8 +16,8 @@ from torch import Tensor
 from mcf_bundle.arguments import as_path
 from mcf_bundle.atomic_file import write_text
 from mcf_bundle.data.triplet_dataset import TripletDataset
-from mcf_bundle.errors import LeakageError
 from mcf_bundle.networks.checkpoint import Checkpoint, hash_patient
+from mcf_bundle.networks.known_patients import refuse_known
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,10 @@ class EvaluationReport:
         checkpoint: whose network is evaluated.
         dataset: the slices, in the order in which the engine gets them.
         loss_function: called with prediction and target of one slice, gives a scalar.
-        patients: names of the patients behind the slices, see `patients_behind`.
-        settings: what the figures depend on, plain values.
+        patients: names of the patients behind the slices, see `TrainingData.patients_behind`.
+        split: whose slices they are: who was trained on is always refused, who chose the epoch in the test
+            set.
+        settings: what the figures depend on beside the split, plain values.
     """
 
     def __init__(
@@ -44,10 +46,12 @@ class EvaluationReport:
         loss_function: Callable[[Tensor, Tensor], Tensor],
         *,
         patients: Iterable[str],
+        split: str,
         settings: Mapping[str, Any],
     ) -> None:
         self.folder, self.checkpoint, self.dataset = as_path(folder, "output_dir"), checkpoint, dataset
-        self.loss_function, self.patients, self.settings = loss_function, tuple(patients), dict(settings)
+        self.loss_function, self.patients, self.split = loss_function, tuple(patients), split
+        self.settings = {"split": split, **settings}
         self.losses: list[float] = []
 
     def attach(self, engine: Engine) -> None:
@@ -57,18 +61,13 @@ class EvaluationReport:
         engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _start(self, engine: Engine) -> None:
-        """Refuse patients of the checkpoint's training.
+        """Refuse patients that the checkpoint knows.
 
         Raises:
-            LeakageError: names the patient.
+            LeakageError: see `refuse_known`.
         """
         self.losses = []
-        for patient in self.patients:
-            if hash_patient(patient) in self.checkpoint.patients:
-                problem = f"was trained on patient {patient}, who would be evaluated on"
-                raise LeakageError(
-                    "ckpt", problem, "give the dataset and split_seed that it was trained with"
-                )
+        refuse_known(self.patients, self.checkpoint, where="ckpt", split=self.split)
 
     def _collect(self, engine: Engine) -> None:
         output = cast("Mapping[str, Tensor]", engine.state.output)

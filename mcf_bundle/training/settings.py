@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcf_bundle.arguments import as_path, check_count, check_device
+from mcf_bundle.arguments import as_path, check_count, check_device, check_number
 from mcf_bundle.errors import ArgumentError
 
 
@@ -23,7 +23,7 @@ def check_training_settings(
 
     Args:
         ckpt_dir: where checkpoints go.
-        learning_rate: positive.
+        learning_rate: above 0, finite.
         counts: settings that are whole numbers of 1 or more, by name; None stands for a default.
         device: where the network goes.
         kind: what is trained, see `Checkpoint`.
@@ -41,10 +41,7 @@ def check_training_settings(
     for name, value in counts.items():
         if value is not None:
             check_count(name, value)
-    if isinstance(learning_rate, bool) or not isinstance(learning_rate, int | float) or learning_rate <= 0:
-        raise ArgumentError(
-            "learning_rate", f"expected a positive number, got {learning_rate!r}", "correct it"
-        )
+    check_number("learning_rate", learning_rate, above=0)
     if kind == "gate" and max_step != 0:
         remedy = "list train_gate.json after other overlays"
         raise ArgumentError("max_step", f"the gate is trained without noise, got {max_step!r}", remedy)

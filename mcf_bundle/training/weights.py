@@ -11,17 +11,8 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from mcf_bundle.arguments import as_path
-from mcf_bundle.data.generated_case import read_origins
-from mcf_bundle.data.training_data import TrainingData
 from mcf_bundle.networks.checkpoint import save_checkpoint
 from mcf_bundle.run_record import describe_code, device_name
-
-
-def patients_behind(data: TrainingData, split: str) -> list[str]:
-    """Return the names of a split's patients, and of the hosts and donors of generated ones among them."""
-    names = {volume.patient for volume in data.volumes(split)}
-    origins = read_origins(data.cohort.root)
-    return sorted(names.union(*(origins.get(name, ()) for name in names)))
 
 
 class WeightsHandler:

@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from mcf_bundle.networks.checkpoint import load_network, read_checkpoint
+from tests.bundles.bundle_rules import served_weights, weight_mismatches
 from tests.bundles.config_rules import nodes_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,8 +78,15 @@ def test_the_file_holds_float16_weights_and_no_training_state(content: dict[str,
 
 
 def test_the_weights_are_exactly_the_network_s(shipped: Shipped, content: dict[str, Any]) -> None:
-    expected = {key: value.shape for key, value in shipped.network.state_dict().items()}
-    assert {key: value.shape for key, value in content["model"].items()} == expected
+    assert not weight_mismatches(content, shipped.network.state_dict())
+
+
+def test_the_file_that_monai_label_serves_is_the_network_def_s() -> None:
+    """It is loaded without being strict: another network's weights would leave random ones."""
+    for bundle in CONFIGS:
+        served = Shipped(bundle, "ckpt")
+        assert roles(json.loads(CONFIGS[bundle].read_text()))["ckpt"]["network"] == "@network_def"
+        assert served_weights(list((bundle / "models").iterdir())) == served.path
 
 
 def test_the_checkpoint_loads_as_its_preset_and_kind(shipped: Shipped) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -71,17 +73,22 @@ def test_a_short_training_runs_from_any_folder_and_writes_below_it(
     assert "2/2" in ended.stderr
 
 
+def demo_commands(**values: str) -> list[list[str]]:
+    """Return what the Makefile's demo starts Python with; `values` are variables given to make."""
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    variables = dict(re.findall(r"^(\w+) [:?]= (\S+)$", makefile, re.MULTILINE)) | values
+    recipes = re.findall(r"^\t@\$\(PY\) (-m (?:mcf_bundle|monai\.bundle) .+)$", makefile, re.MULTILINE)
+    return [shlex.split(re.sub(r"\$\((\w+)\)", lambda name: variables[name[1]], line)) for line in recipes]
+
+
 def test_the_demo_s_two_commands_need_no_network(
     tmp_path: Path, no_network_environment: dict[str, str]
 ) -> None:
-    phantom = [sys.executable, "-m", "mcf_bundle", "phantom", "--output_dir", "phantom", "--size", "64"]
-    made = run_program(
-        [*phantom, "--patients", "12", "--seed", "0"], cwd=tmp_path, environment=no_network_environment
-    )
-    assert made.returncode == 0, made.stderr[-4000:]
-    arguments = ("--dataset_dir", "phantom", "--output_dir", "out", "--num_images", "4", "--seed", "0")
-    ended = run_bundle(
-        str(CONFIGS / "inference.json"), *arguments, cwd=tmp_path, environment=no_network_environment
-    )
-    assert ended.returncode == 0, ended.stderr[-4000:]
-    assert (tmp_path / "out" / "report.html").is_file()
+    phantom, generate = demo_commands(DEMO_IMAGES="4")
+    assert (phantom[1], generate[1]) == ("mcf_bundle", "monai.bundle")
+    (tmp_path / "bundles").symlink_to(ROOT / "bundles")
+    for command in ([*phantom, "--size", "64"], generate):
+        ended = run_program([sys.executable, *command], cwd=tmp_path, environment=no_network_environment)
+        assert ended.returncode == 0, ended.stderr[-4000:]
+    assert len(list((tmp_path / "demo" / "out").glob("SYN_*"))) == 4
+    assert (tmp_path / "demo" / "out" / "report.html").is_file()

@@ -425,7 +425,7 @@ def test_crops_train_the_same_network(train: Train, tmp_path: Path) -> None:
         ({"ckpt_dir": None}, "--ckpt_dir: a path is expected"),
         ({"split_seed": -1}, "split_seed: "),
         ({"seed": None}, "seed: "),
-        ({"learning_rate": 0}, "learning_rate: expected a positive number, got 0"),
+        ({"learning_rate": 0}, "learning_rate: expected a number > 0, got 0"),
         ({"batch_size": 0}, "batch_size: "),
         ({"max_epochs": 0}, "max_epochs: "),
         ({"epoch_length": -1}, "epoch_length: "),
@@ -459,11 +459,15 @@ def test_a_folder_named_by_a_number_is_a_folder(
 def generated(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generation's output: twelve cases of three slices, each with tumor."""
     folder = tmp_path_factory.mktemp("generated")
+    records = []
     for row, volume in enumerate(read_cohort(phantom_cohort).volumes):
         middle = 1 + int(volume.mask[1:-1].sum((1, 2)).argmax())
         triplet = slice(middle - 1, middle + 2)
         name = case_name(volume.institution, row)
         write_case(folder, name, volume.image[triplet], volume.mask[triplet])
+        shown = {"patient": volume.patient}
+        records.append(json.dumps({"name": name, "host": shown, "donor": shown}))
+    (folder / "manifest.jsonl").write_text("\n".join(records))
     return folder
 
 

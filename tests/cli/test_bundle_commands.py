@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 import mcf_bundle.overrides  # noqa: F401  binds `monai.bundle.run` before a test replaces it
+from mcf_bundle import run_record
 from mcf_bundle.__main__ import main
 from mcf_bundle.cli.train import config_names
 from mcf_bundle.errors import IncompleteError
@@ -109,6 +109,27 @@ def test_every_option_is_an_id_of_the_configs(handed: dict[str, Any], words: lis
     assert handed.keys() <= config.keys()
 
 
+@pytest.mark.parametrize("words", [GENERATE, ["plan", "--dataset_dir", "d", "--output_dir", "o"], TRAIN])
+def test_the_record_s_config_holds_every_override_while_the_command_runs(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: dict[str, Any] = {}
+
+    def describe() -> Any:
+        return run_record.describe_run(seed=7, device="cpu", started=0.0)["config"]
+
+    monkeypatch.setattr(
+        monai.bundle, "run", lambda **arguments: handed.update(arguments, recorded=describe())
+    )
+    more = ["--ckpt_dir", "c", "--max_epochs", "9"] if words is TRAIN else ["--num_images", "5"]
+    main([*words, *more, "--seed", "7", "--skip_bad_patients", "True"])
+    recorded = handed.pop("recorded")
+    del handed["config_file"]
+    assert handed["seed"] == 7
+    assert recorded.items() >= handed.items()
+    assert describe() is None
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -165,15 +186,6 @@ def test_an_error_of_others_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch)
         main(GENERATE)
 
 
-def interrupt(running: subprocess.Popen) -> str:
-    """Press Ctrl-C, again if need be: Python drops an interrupt that falls into a destructor."""
-    for _ in range(3):
-        running.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return running.communicate(timeout=40)[0]
-    raise TimeoutError("three interrupts did not end the command")
-
-
 @pytest.mark.subprocess
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_ctrl_c_while_training_ends_with_130_and_no_traceback(phantom_cohort: Path, tmp_path: Path) -> None:
@@ -185,13 +197,16 @@ def test_ctrl_c_while_training_ends_with_130_and_no_traceback(phantom_cohort: Pa
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # What a shell starts in the background ignores Ctrl-C, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         deadline = time.monotonic() + 300
         while not list(tmp_path.rglob("model_last.pt")) and time.monotonic() < deadline:
             assert running.poll() is None, running.communicate()[0]
             time.sleep(0.5)
-        printed = interrupt(running)
+        running.send_signal(signal.SIGINT)
+        printed, _ = running.communicate(timeout=120)
     finally:
         running.kill()
     assert running.returncode == 130

@@ -34,9 +34,10 @@ def test_generate_makes_the_bytes_of_the_workflow(
     )
     assert made.keys() == expected.keys()
     assert {name for name in made if made[name] != expected[name]} == {"run.json"}
-    command = json.loads(made["run.json"])["command_line"]
-    assert command[:2] == ["mcf-bundle", "generate"]
-    assert command[-len(QUICK) :] == QUICK
+    run = json.loads(made["run.json"])
+    assert run["command_line"][:2] == ["mcf-bundle", "generate"]
+    assert run["command_line"][-len(QUICK) :] == QUICK
+    assert (run["config"]["num_images"], run["config"]["steps"]) == (3, 2)
 
 
 def test_plan_writes_the_plan_that_generate_follows(
@@ -58,6 +59,28 @@ def test_plan_without_a_folder_writes_nothing(
     main(["plan", "--dataset_dir", str(phantom_cohort), *QUICK])
     assert capsys.readouterr().out.startswith("3 images planned\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_plan_writes_nothing_into_its_folder(phantom_cohort: Path, tmp_path: Path) -> None:
+    words = ["plan", "--dataset_dir", str(phantom_cohort), "--output_dir", str(tmp_path / "out"), *QUICK]
+    main([*words, "--dry_run", "True"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_never_removes_a_run_s_images(
+    phantom_cohort: Path, tmp_path: Path, run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "out"
+    shutil.copytree(run_dir, copy)
+    words = ["plan", "--dataset_dir", str(phantom_cohort), "--output_dir", str(copy), *QUICK]
+    for more in (["--overwrite", "True"], ["--overwrite", "True", "--seed", "1"]):
+        with pytest.raises(SystemExit) as caught:
+            main([*words, *more])
+        assert caught.value.code == 1
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last.startswith("error: overwrite: a plan alone removes no run's files")
+    names = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*")}
+    assert {str(path.relative_to(copy)) for path in copy.rglob("*")} == names
 
 
 def test_report_is_drawn_again_byte_for_byte(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from mcf_bundle.data.survey import survey_volumes
 from mcf_bundle.data.volume import Volume
 from tests.data.disc_head import BRAIN, NUCLEUS, SKULL, flair_of, volume_of
 
-LGG = Path(__file__).parents[3] / "shared" / "lgg" / "kaggle_3m"
+LGG = Path(os.environ.get("MCF_LGG_DIR", "data/kaggle_3m"))
+"""Where the public LGG slices are, if they are here."""
 
 
 def dice(first: np.ndarray, second: np.ndarray) -> float:

@@ -53,6 +53,27 @@ def mask_path(dataset: Path, number: int = 5) -> Path:
     return dataset / BAD / f"{BAD}_{number}_mask.tif"
 
 
+# --- One patient alone -----------------------------------------------------------------------------
+
+
+def test_a_missing_folder_of_a_patient_is_named(tmp_path: Path) -> None:
+    for read in (read_volume, list_slices):
+        with pytest.raises(DataError, match="no such folder") as caught:
+            read(tmp_path / BAD)
+        assert caught.value.where == str(tmp_path / BAD)
+
+
+@pytest.mark.parametrize("name", [None, "somebody_else_1.tif"])
+def test_a_folder_without_slices_of_its_patient_is_named(tmp_path: Path, name: str | None) -> None:
+    folder = tmp_path / BAD
+    folder.mkdir()
+    if name:
+        (folder / name).touch()
+    with pytest.raises(DataError, match=f"holds no files {BAD}_<slice>.tif") as caught:
+        read_volume(folder)
+    assert caught.value.where == str(folder)
+
+
 # --- What is read ----------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
 from mcf_bundle.data.survey import Survey
 from mcf_bundle.data.training_data import TrainingData
 from mcf_bundle.data.volume import Label, Volume
-from mcf_bundle.errors import DataError
+from mcf_bundle.errors import DataError, LeakageError
 
 COUNT = 21
 
@@ -56,15 +57,15 @@ def indices(data: TrainingData) -> dict[Label, list[int]]:
     return {label: [item.ref.index for item in found if item.ref.label == label] for label in Label}
 
 
-def write_patient(root: Path, patient: str, sides: list[int]) -> None:
-    """Black slices of 32 x 32 with a bright square in the middle, and empty masks."""
+def write_patient(root: Path, patient: str, sides: list[int], size: int = 32) -> None:
+    """Black slices with a bright square in the middle, and empty masks."""
     (root / patient).mkdir(parents=True)
     for number, side in enumerate(sides, start=1):
-        image = np.zeros((32, 32, 3), np.uint8)
+        image = np.zeros((size, size, 3), np.uint8)
         image[10 : 10 + side, 10 : 10 + side] = 200
         stem = root / patient / f"{patient}_{number}"
         tifffile.imwrite(f"{stem}.tif", image)
-        tifffile.imwrite(f"{stem}_mask.tif", np.zeros((32, 32), np.uint8))
+        tifffile.imwrite(f"{stem}_mask.tif", np.zeros((size, size), np.uint8))
 
 
 def test_nothing_is_read_before_the_first_use(tmp_path: Path) -> None:
@@ -78,13 +79,13 @@ def test_the_split_is_that_of_the_datalist(phantom_cohort: Path, split_seed: int
     datalist = make_datalist(read_cohort(phantom_cohort), split_seed=split_seed)
     data = TrainingData(phantom_cohort, split_seed=split_seed)
     assert data.splits == datalist.patient_splits()
-    assert data.train_patients == [p for p, split in data.splits.items() if split == TRAIN]
+    assert data.patients_behind(TRAIN) == [p for p, split in data.splits.items() if split == TRAIN]
     assert sum(len(data.volumes(split)) for split in (TRAIN, VALIDATION, TEST)) == len(data.splits)
 
 
 def test_pinned_patients_train(phantom_cohort: Path, data: TrainingData) -> None:
     pinned = [patient for patient, split in data.splits.items() if split == TEST]
-    assert set(pinned) <= set(TrainingData(phantom_cohort, pinned_to_train=pinned).train_patients)
+    assert set(pinned) <= set(TrainingData(phantom_cohort, pinned_to_train=pinned).patients_behind(TRAIN))
 
 
 def test_near_empty_slices_are_left_out(tmp_path: Path) -> None:
@@ -156,3 +157,62 @@ def test_levels_refer_to_the_training_patients_alone(phantom_cohort: Path, data:
     for before, after in zip(data.cases(TRAIN), other.cases(TRAIN), strict=True):
         np.testing.assert_array_equal(before.level, after.level)
     assert [case.patient for case in data.cases(VALIDATION)] == [v.patient for v in data.volumes(VALIDATION)]
+
+
+# --- Generated cases beside real patients ----------------------------------------------------------
+
+
+def write_generated(root: Path, origins: dict[str, tuple[str, str]], size: int) -> Path:
+    """Generated cases with a manifest that says whom they show."""
+    lines = []
+    for case, (host, donor) in origins.items():
+        write_patient(root, case, [20] * 3, size)
+        record = {"name": case, "host": {"patient": host}, "donor": {"patient": donor}}
+        lines.append(json.dumps(record))
+    (root / "manifest.jsonl").write_text("\n".join(lines))
+    return root
+
+
+def patients_of(data: TrainingData, split: str) -> list[str]:
+    return [volume.patient for volume in data.volumes(split)]
+
+
+def test_generated_cases_of_another_folder_train_and_move_nobody(
+    phantom_cohort: Path, tmp_path: Path
+) -> None:
+    alone = TrainingData(phantom_cohort)
+    host, donor = patients_of(alone, TRAIN)[:2]
+    folder = write_generated(tmp_path, {"SYN_PA_000000": (host, donor)}, 64)
+    both = TrainingData(phantom_cohort, synthetic_dir=folder)
+    assert patients_of(both, TRAIN) == sorted([*patients_of(alone, TRAIN), "SYN_PA_000000"])
+    for split in (VALIDATION, TEST):
+        assert patients_of(both, split) == patients_of(alone, split)
+    assert set(both.patients_behind(TRAIN)) == {*alone.patients_behind(TRAIN), "SYN_PA_000000"}
+
+
+@pytest.mark.parametrize("split", [VALIDATION, TEST])
+@pytest.mark.parametrize("role", [0, 1])
+def test_a_generated_case_that_shows_a_patient_of_an_evaluation_set_is_refused(
+    phantom_cohort: Path, tmp_path: Path, split: str, role: int
+) -> None:
+    alone = TrainingData(phantom_cohort)
+    shown = patients_of(alone, TRAIN)[:2]
+    shown[role] = patients_of(alone, split)[0]
+    folder = write_generated(tmp_path, {"SYN_PA_000000": (shown[0], shown[1])}, 64)
+    with pytest.raises(LeakageError, match=f"SYN_PA_000000 shows {shown[role]}, who belongs to the {split}"):
+        _ = TrainingData(phantom_cohort, synthetic_dir=folder).splits
+
+
+def test_a_generated_case_without_a_manifest_is_refused(phantom_cohort: Path, tmp_path: Path) -> None:
+    write_generated(tmp_path, {"SYN_PA_000000": ("A", "B")}, 64)
+    (tmp_path / "manifest.jsonl").unlink()
+    with pytest.raises(DataError, match="tells whom the generated case SYN_PA_000000 shows"):
+        _ = TrainingData(phantom_cohort, synthetic_dir=tmp_path).splits
+
+
+def test_folders_that_do_not_go_together_are_refused(phantom_cohort: Path, tmp_path: Path) -> None:
+    other = write_generated(tmp_path / "size", {"SYN_PA_000000": ("A", "B")}, 128)
+    with pytest.raises(DataError, match="has slices of another size"):
+        _ = TrainingData(phantom_cohort, synthetic_dir=other).cohort
+    with pytest.raises(DataError, match="give each patient once"):
+        _ = TrainingData(phantom_cohort, synthetic_dir=phantom_cohort).cohort

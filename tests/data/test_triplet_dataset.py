@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from mcf_bundle.data.normalization import IntensityScale
 from mcf_bundle.data.triplet_dataset import SliceRef, TripletDataset, from_network_range, to_network_range
@@ -62,12 +65,21 @@ def test_labels_and_masks_are_those_of_the_middle_slice(volume: Volume) -> None:
 
 def test_tensors_have_the_types_that_a_network_wants(volume: Volume) -> None:
     sample = dataset(volume)[0]
-    assert {key: value.dtype for key, value in sample.items()} == {
+    assert {key: value.dtype for key, value in sample.items() if isinstance(value, torch.Tensor)} == {
         "image": torch.float32,
         "context": torch.float32,
         "label": torch.int64,
         "mask": torch.float32,
     }
+
+
+def test_a_batch_names_the_patient_and_the_stored_number_of_each_slice(volume: Volume) -> None:
+    late = replace(volume, patient="P_B_2", slice_numbers=(4, 5, 7, 8, 9))
+    items = [SliceRef(volume, SCALE, 1), SliceRef(late, SCALE, 2)]
+    (batch,) = DataLoader(TripletDataset(items), batch_size=2)
+    assert batch["patient"] == ["P_A_1", "P_B_2"]
+    assert batch["slice"].tolist() == [2, 7]
+    assert batch["image"].shape == (2, 3, 4, 6)
 
 
 def test_background_is_minus_one_and_bright_tissue_one_in_every_channel(volume: Volume) -> None:

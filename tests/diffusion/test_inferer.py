@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -19,6 +20,7 @@ from mcf_bundle.networks.precision import PRECISIONS, autocast_call, get_precisi
 from mcf_bundle.networks.presets import make_classifier, make_denoiser
 
 SCHEDULE = cosine_schedule()
+INTERVAL = "guidance_interval: expected two numbers >= 1 and <= 1000, the smaller one first"
 
 
 def randomized(network: nn.Module) -> nn.Module:
@@ -67,24 +69,31 @@ class Recorder(nn.Module):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"start_step": 0}, r"start_step: 0 is outside \[1, 1000\]"),
+        ({"start_step": 0}, "start_step: expected a whole number of 1 or more, got 0"),
+        ({"start_step": 2.5}, "start_step: expected a whole number of 1 or more, got 2.5"),
+        ({"start_step": True}, "start_step: expected a whole number of 1 or more, got True"),
         ({"start_step": 1001}, r"start_step: 1001 is outside \[1, 1000\]"),
-        ({"steps": 0}, r"steps: 0 is outside \[1, start_step = 300\]"),
+        ({"steps": 0}, "steps: expected a whole number of 1 or more, got 0"),
         ({"steps": 301}, r"steps: 301 is outside \[1, start_step = 300\]"),
         ({"fusion": "fusion3"}, "fusion: 'fusion3' does not exist; choose one of .*fusion2"),
         ({"precision": "half"}, "precision: 'half' does not exist; choose one of float32"),
-        ({"guidance_scale": -1.0}, "guidance_scale: expected 0 or more, got -1.0"),
+        ({"guidance_scale": -1.0}, "guidance_scale: expected a number >= 0, got -1.0"),
+        ({"guidance_scale": math.nan}, "guidance_scale: expected a number >= 0, got nan"),
+        ({"guidance_scale": math.inf}, "guidance_scale: expected a number >= 0, got inf"),
         ({"guidance_scale": 1.0}, "guidance_scale: guidance needs a classifier; give classifier_ckpt, or 0"),
-        ({"eta": 1.5}, "eta: expected 0 to 1, got 1.5"),
-        ({"eta": -0.5}, "eta: expected 0 to 1, got -0.5"),
+        ({"eta": 1.5}, "eta: expected a number >= 0 and <= 1, got 1.5"),
+        ({"eta": -0.5}, "eta: expected a number >= 0 and <= 1, got -0.5"),
+        ({"eta": math.nan}, "eta: expected a number >= 0 and <= 1, got nan"),
+        ({"keep_outside": "no"}, "keep_outside: expected True or False, got 'no'"),
         ({"solver": "euler"}, "solver: 'euler' does not exist; choose one of ddim, dpm_solver, unipc"),
         ({"solver": "unipc", "eta": 1.0}, "eta: 1.0 with solver 'unipc', which draws no noise"),
         ({"spacing": "karras"}, "spacing: 'karras' does not exist; choose one of uniform"),
-        ({"guidance_interval": 100}, "guidance_interval: expected two steps, got 100"),
-        ({"guidance_interval": "ab"}, "guidance_interval: expected two steps, got 'ab'"),
-        ({"guidance_interval": [1, 2.5]}, "guidance_interval: expected two steps"),
-        ({"guidance_interval": [300, 200]}, r"guidance_interval: \[300, 200\] holds no step"),
-        ({"guidance_interval": [0, 200]}, r"guidance_interval: \[0, 200\] holds no step"),
+        ({"guidance_interval": 100}, f"{INTERVAL}, got 100"),
+        ({"guidance_interval": "ab"}, f"{INTERVAL}, got 'ab'"),
+        ({"guidance_interval": [300, 200]}, rf"{INTERVAL}, got \[300, 200\]"),
+        ({"guidance_interval": [0, 200]}, rf"{INTERVAL}, got \[0, 200\]"),
+        ({"guidance_interval": (2000, 3000)}, rf"{INTERVAL}, got \(2000, 3000\)"),
+        ({"guidance_interval": [1, 2.5]}, "guidance_interval: expected a whole number of 1 or more, got 2.5"),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused_by_name(settings: dict[str, Any], message: str) -> None:
@@ -96,6 +105,11 @@ def test_a_setting_out_of_its_range_is_refused_by_name(settings: dict[str, Any],
 def test_the_ends_of_the_ranges_are_allowed(settings: dict[str, int], classifier: nn.Module) -> None:
     for eta, scale in ((0.0, 0.0), (1.0, 100.0)):
         FusionInferer(SCHEDULE, **settings, eta=eta, guidance_scale=scale, classifier=classifier)
+
+
+def test_without_an_interval_guidance_acts_at_all_steps_of_the_schedule() -> None:
+    described = FusionInferer(cosine_schedule(60), start_step=30, steps=3).describe()
+    assert described["guidance_interval"] == [1, 60]
 
 
 def test_the_description_has_every_setting_as_a_plain_value(classifier: nn.Module) -> None:

@@ -21,16 +21,16 @@ import torch
 
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.datalist import Datalist
-from mcf_bundle.data.pool import Pool
 from mcf_bundle.diffusion.sampler import FusionBatch
 from mcf_bundle.errors import GateError
 from mcf_bundle.generation.gate import GateLimits, GateResult
 from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.loop import FIGURE_DIGITS, Generated, Machinery, Outcome, run_plan
 from mcf_bundle.generation.nearest import SliceGallery
+from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Plan
 from mcf_bundle.generation.run_output import Provenance, RunOutput
-from mcf_bundle.generation.run_report import RunFacts
+from mcf_bundle.generation.run_report import PoolCounts, RunFacts
 from tests.generation.disc_rows import MIDDLE, disc_cases, plan_row
 from tests.generation.team import Team
 
@@ -335,7 +335,7 @@ def test_images_come_back_in_normalized_intensity(cases: dict[str, Case]) -> Non
 
 def open_output(output_dir: Path, cases: dict[str, Case], plan: Plan) -> RunOutput:
     datalist = Datalist("patient", 0, (), {})
-    output = RunOutput(output_dir, plan, cases, datalist, Provenance("full", str, {}))
+    output = RunOutput(output_dir, plan, cases, datalist, Provenance("full", str, {}), PlacementRules())
     output.begin()
     return output
 
@@ -360,7 +360,7 @@ def test_records_stand_in_the_order_of_the_rows(
     output = open_output(tmp_path, cases, plan)
     for position in order:
         output.keep(found.made[position], ())
-    empty: Pool = Pool((), {}, 0)
+    empty = PoolCounts(0, 0, {})
     facts = RunFacts(ODD_REJECTED, empty, empty, (), {}, {}, {}, str, 8)
     output.finish(replace(found.outcome), facts)
     manifest = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]

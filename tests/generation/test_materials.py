@@ -16,6 +16,7 @@ from mcf_bundle.generation.materials import (
     slice_position,
     to_batch,
 )
+from mcf_bundle.generation.placement_rules import PlacementRules
 from tests.generation.disc_rows import MIDDLE, SETTINGS, disc_cases, plan_row, slice_id
 from tests.generation.discs import disc
 
@@ -24,7 +25,7 @@ CPU = torch.device("cpu")
 
 def materials(cases: dict[str, Case], blend: str = "replace", seed: int = 5) -> Materials:
     row = replace(plan_row(cases, [seed]), settings=SETTINGS | {"blend": blend})
-    return prepare_materials(row, row.candidates[0], cases)
+    return prepare_materials(row, row.candidates[0], cases, PlacementRules())
 
 
 def test_the_same_row_gives_the_same_arrays() -> None:

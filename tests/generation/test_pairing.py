@@ -119,6 +119,35 @@ def test_hosts_and_donors_are_used_evenly_while_donors_last(cases: dict[str, Cas
     assert spread(donors) <= 2
 
 
+@pytest.fixture
+def unequal(cases: dict[str, Case]) -> PairSearch:
+    """One host slice of patient h0, two of h1, three of h2, each with as many donors as the others."""
+    made = search(cases)
+    slices = {"h0": INDICES[:1], "h1": INDICES[:2], "h2": INDICES}
+    hosts = [host for host in made.hosts if host.index in slices[host.patient]]
+    return PairSearch(cases, hosts, made.donors, seed=0, rules=PairingRules(), settings={})
+
+
+def test_a_patient_with_more_slices_is_used_more_and_each_of_its_slices_less(unequal: PairSearch) -> None:
+    # Uses of a patient and of its slice together come out equal: 6 + 6 = 8 + 4 = 9 + 3.
+    found = firsts(unequal.find(6 + 8 + 9))
+    assert Counter(c.host.patient for c in found) == {"h0": 6, "h1": 8, "h2": 9}
+    by_slice = Counter((c.host.patient, c.host.slice) for c in found)
+    assert sorted(by_slice.values()) == [3, 3, 3, 4, 4, 6]
+
+
+def test_no_patient_comes_back_before_all_had_a_turn(unequal: PairSearch) -> None:
+    assert {c.host.patient for c in firsts(unequal.find(3))} == {"h0", "h1", "h2"}
+
+
+def test_spare_hosts_are_spread_over_the_patients_too(unequal: PairSearch) -> None:
+    unequal.rules = PairingRules(spares=0, other_hosts=1)
+    rows = unequal.find(23)
+    uses = Counter(c.host.patient for row in rows for c in row.candidates)
+    assert sum(uses.values()) == 46
+    assert max(uses.values()) < 2 * min(uses.values())
+
+
 def test_a_host_with_few_donors_is_used_as_often_as_one_with_many(cases: dict[str, Case]) -> None:
     made = search(cases)
     hosts = [host for host in made.hosts if (host.patient, host.index) in (("h0", 2), ("h1", 4))]

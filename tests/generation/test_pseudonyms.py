@@ -29,8 +29,9 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
     return KEY
 
 
-def test_public_names_are_written_as_they_are(config_home: Path) -> None:
-    kind, naming = make_naming("auto", PUBLIC)
+@pytest.mark.parametrize("generated", [[], ["SYN_CS_000001"]])
+def test_public_names_are_written_as_they_are(config_home: Path, generated: list[str]) -> None:
+    kind, naming = make_naming("auto", [*PUBLIC, *generated])
     assert kind == FULL
     assert [naming(patient) for patient in PUBLIC] == PUBLIC
     assert not config_home.exists()
@@ -41,6 +42,8 @@ def test_public_names_are_written_as_they_are(config_home: Path) -> None:
     [
         ["Anna_Meyer_1970"],
         [*PUBLIC, "Anna_Meyer_1970"],
+        ["Anna_Meyer_1970", "SYN_CS_000001"],
+        ["SYN_CS_000001"],
         ["TCGA_CS_4941"],
         ["TCGA_CS_4941_19960909_Meyer"],
         ["tcga_cs_4941_19960909"],

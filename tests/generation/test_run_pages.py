@@ -12,14 +12,12 @@ from pathlib import Path
 import pytest
 import tifffile
 
-from mcf_bundle.data.pool import Host, Pool
 from mcf_bundle.errors import DataError, IncompleteError
 from mcf_bundle.generation.finished_run import read_run
 from mcf_bundle.generation.gate import GateLimits
-from mcf_bundle.generation.origins import NO_DATASET, NO_KEY
 from mcf_bundle.generation.pseudonyms import KEY_VARIABLE
-from mcf_bundle.generation.run_pages import rebuild_pages
-from mcf_bundle.generation.run_report import RunFacts
+from mcf_bundle.generation.run_pages import NO_DATASET, NO_KEY, rebuild_pages
+from mcf_bundle.generation.run_report import PoolCounts, RunFacts
 from mcf_bundle.generation.stored_facts import load_facts, store_facts
 from tests.generation.bundle_runs import KEY, PICKY_GATE, gate, make_workflow
 
@@ -127,13 +125,13 @@ def test_another_dataset_is_refused(
 
 def test_facts_survive_strict_json() -> None:
     limits = GateLimits({"a": (-math.inf, 1.5), "b": (0.25, math.inf)}, ("a",), 0.125, math.nan, (8, 0))
-    pool = Pool((Host("P", 0, 1, 0.5),) * 3, {"rule": 4}, 7)
+    pool = PoolCounts(3, 7, {"rule": 4})
     facts = RunFacts(limits, pool, pool, ["P"], {"P": "P is bad"}, {"seed": 1}, {}, str.lower, 8)
     stored = json.loads(json.dumps(store_facts(facts), allow_nan=False))
     loaded = load_facts(stored)
     assert (loaded.limits.ranges, loaded.limits.relaxed) == (limits.ranges, ("a",))
     assert (loaded.limits.rejects_training, loaded.limits.counts) == (0.125, (8, 0))
     assert math.isnan(loaded.limits.rejects_validation)
-    assert (len(loaded.hosts.members), loaded.hosts.excluded, loaded.hosts.considered) == (3, {"rule": 4}, 7)
+    assert loaded.hosts == loaded.donors == pool
     assert (loaded.pinned, loaded.skipped, loaded.settings) == (["p"], {"p": "p is bad"}, {"seed": 1})
     assert loaded.batch_size == 8

@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 
-from mcf_bundle.data.pool import Pool
 from mcf_bundle.generation.gate import GateLimits
 from mcf_bundle.generation.loop import Outcome
 from mcf_bundle.generation.plan import Plan
 from mcf_bundle.generation.report import ReportContent
-from mcf_bundle.generation.run_report import RunFacts, report_content
+from mcf_bundle.generation.run_report import PoolCounts, RunFacts, report_content
 from tests.generation.disc_rows import disc_cases, plan_row
 
 FEW, MANY = GateLimits({}, (), 0.04, 0.05, (50, 20)), GateLimits({}, (), 0.04, 0.10, (50, 20))
@@ -20,7 +19,7 @@ def content(
 ) -> ReportContent:
     """Report a run whose images are all on the head of one patient."""
     rows = tuple(plan_row(disc_cases(), [0], row=row) for row in range(count))
-    pool: Pool = Pool((), {}, 0)
+    pool = PoolCounts(0, 0, {})
     facts = RunFacts(limits, pool, pool, (), {}, settings or {}, {}, str, 8)
     return report_content(Plan(header, rows, {"csf": 3, "accepted": 2}), Outcome(count), facts, ())
 

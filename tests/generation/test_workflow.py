@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from mcf_bundle.data.prepare import prepare_dataset
 from mcf_bundle.data.splits import TRAIN
 from mcf_bundle.data.triplet_dataset import TripletDataset
 from mcf_bundle.errors import IncompleteError
+from mcf_bundle.generation.gate import GateLimits
 from mcf_bundle.generation.margin import grow
 from mcf_bundle.generation.materials import EDIT_MARGIN
 from mcf_bundle.generation.output_folder import RUN_FILES
@@ -406,6 +408,40 @@ def test_hosts_and_donors_follow_the_datalist(phantom_cohort: Path, tmp_path: Pa
         for patient in (candidate.host.patient, candidate.donor.patient)
     }
     assert {splits[patient] for patient in used} == {TRAIN}
+
+
+def test_a_run_whose_gate_rejects_some_rows_writes_the_others_and_counts(run: Run, tmp_path: Path) -> None:
+    contrasts = sorted(record["gate"]["flair_contrast"] for record in run.records)
+    limit = (contrasts[5] + contrasts[6]) / 2
+    passing = [record for record in run.records if record["gate"]["flair_contrast"] < limit]
+    no_spares = {"pairing#spares": 0, "pairing#other_hosts": 0}
+    workflow = sharing(run.workflow, tmp_path / "out", num_images=COUNT, **no_spares)
+    count = f"{len(passing)} of {COUNT} images written, the gate rejected the others"
+    with gate(GateLimits({"flair_contrast": (-np.inf, limit)})), pytest.raises(IncompleteError, match=count):
+        workflow.run()
+    made = Run(workflow, workflow.output_dir)
+    assert 0 < len(made.records) < COUNT
+    assert [(record["row"], record["sha256"]) for record in made.records] == [
+        (record["row"], record["sha256"]) for record in passing
+    ]
+    assert {path.name for path in made.folder.glob("SYN_*")} == {record["name"] for record in passing}
+    facts = json.loads((made.folder / "run.json").read_text())
+    assert facts["written"] == len(passing)
+    assert {item["row"] for item in facts["rows not written"]} == set(range(COUNT)) - {
+        record["row"] for record in passing
+    }
+
+
+def test_balance_on_the_paper_s_training_slices_makes_717_images(run: Run, tmp_path: Path) -> None:
+    """The LGG set has 1,373 tumor and 2,556 healthy slices; 287 near-empty ones are not counted in the paper.
+
+    Of the 3,642 slices that are left it trains on eight tenths: 1,098 with tumor and 1,815 without.
+    """
+    tumor, healthy = round(0.8 * 1373), round(0.8 * (2556 - 287))
+    assert (1373 + 2556 - 287, tumor, healthy) == (3642, 1098, 1815)
+    workflow = make_workflow(run.workflow.dataset_dir, tmp_path, num_images="balance")
+    source = SimpleNamespace(healthy_count=healthy, tumor_count=tumor)
+    assert workflow._count(source) == 717  # type: ignore[arg-type]
 
 
 def test_a_run_needs_no_network(phantom_cohort: Path, tmp_path: Path, no_network: None) -> None:

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from monai.data import MetaTensor
 from torch import Tensor
 
 from mcf_bundle.errors import ArgumentError
 from mcf_bundle.metrics.classification import classification_scores
-from mcf_bundle.metrics.evaluator_metrics import ClassificationMetric, SegmentationMetric, mask_of
+from mcf_bundle.metrics.evaluator_metrics import ClassificationMetric, SegmentationMetric
 from mcf_bundle.metrics.segmentation import segmentation_scores
 from tests.metrics.masks import EMPTY, HALF, TUMOR, Mask, random_pair
 
@@ -56,13 +55,6 @@ def test_without_tumor_slices_there_is_no_number() -> None:
     found = SegmentationMetric()
     found(batch([EMPTY]), batch([EMPTY]))
     assert math.isnan(found.aggregate().item())
-
-
-@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float32, torch.float16])
-def test_a_mask_is_0_and_1_in_any_dtype_and_the_last_channel_by_default(dtype: torch.dtype) -> None:
-    masks = torch.from_numpy(np.stack([~HALF, HALF])).to(dtype)
-    np.testing.assert_array_equal(mask_of(masks, -1), HALF)
-    np.testing.assert_array_equal(mask_of(MetaTensor(masks), 0), ~HALF)
 
 
 @pytest.mark.parametrize("value", [0.5, 0.999, 2.0, float("nan")])

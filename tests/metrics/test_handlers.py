@@ -16,6 +16,9 @@ import torch
 from monai.engines import SupervisedEvaluator
 from torch.utils.data import DataLoader
 
+from mcf_bundle.data.normalization import IntensityScale
+from mcf_bundle.data.triplet_dataset import SliceRef, TripletDataset
+from mcf_bundle.data.volume import Volume
 from mcf_bundle.errors import ArgumentError
 from mcf_bundle.metrics.case_table import (
     CLASSIFICATION_COLUMNS,
@@ -98,6 +101,36 @@ def test_a_classifier_leaves_probabilities(tmp_path: Path) -> None:
     np.testing.assert_allclose([row["probability"] for row in found], expected, rtol=1e-7)
     assert [row["label"] for row in found] == [0, 1, 0, 1]
     assert "\nauc,1.0," in (tmp_path / "classes_summary.csv").read_text()
+
+
+class TwoLogits(torch.nn.Module):
+    """Half the mean gray level as the logit of tumor, 0 as the other."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mean = x.mean((1, 2, 3))
+        return torch.stack([torch.zeros_like(mean), mean / 2], dim=1)
+
+
+@pytest.mark.parametrize("decollate", [True, False])
+def test_slices_of_the_training_data_name_their_cases(tmp_path: Path, decollate: bool) -> None:
+    image, mask = np.zeros((4, 3, 8, 8), np.uint8), np.zeros((4, 8, 8), bool)
+    image[2], mask[2] = 20, True
+    volume = Volume("P_A_1", "A", (1, 2, 4, 5), image, mask)
+    scale = IntensityScale(background=(0.0, 0.0, 0.0), span=(10.0, 10.0, 10.0))
+    SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=DataLoader(
+            TripletDataset([SliceRef(volume, scale, i) for i in (1, 2)]), batch_size=2
+        ),
+        network=TwoLogits(),
+        val_handlers=[CaseTableHandler(tmp_path / "classes.csv", ClassificationRows())],
+        decollate=decollate,
+    ).run()
+    found = read_case_table(tmp_path / "classes.csv", CLASSIFICATION_COLUMNS)
+    assert [(row["case"], row["label"]) for row in found] == [("P_A_1_2", 0), ("P_A_1_4", 1)]
+    # Gray levels 0 and 20 of a span of 10 are -1 and 3 in the network range.
+    expected = [1 / (1 + math.exp(-logit)) for logit in (-0.5, 1.5)]
+    assert [row["probability"] for row in found] == pytest.approx(expected)
 
 
 def test_a_dataset_that_does_not_name_its_cases_is_told_so(tmp_path: Path) -> None:

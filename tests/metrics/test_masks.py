@@ -4,9 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from monai.data import MetaTensor
 
 from mcf_bundle.errors import ArgumentError
-from mcf_bundle.metrics.masks import as_mask, as_mask_pair, as_spacing, squeeze_axes
+from mcf_bundle.metrics.masks import as_mask, as_mask_pair, as_spacing, mask_of, squeeze_axes
+from tests.metrics.masks import HALF
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
@@ -52,6 +55,13 @@ def test_spacing_is_one_number_for_each_axis(spacing: Any, expected: list[float]
 def test_what_is_no_spacing_is_refused(spacing: Any) -> None:
     with pytest.raises(ArgumentError, match="spacing: expected"):
         as_spacing(spacing, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float32, torch.float16])
+def test_a_mask_is_0_and_1_in_any_dtype_and_the_last_channel_by_default(dtype: torch.dtype) -> None:
+    masks = torch.from_numpy(np.stack([~HALF, HALF])).to(dtype)
+    np.testing.assert_array_equal(mask_of(masks, -1), HALF)
+    np.testing.assert_array_equal(mask_of(MetaTensor(masks), 0), ~HALF)
 
 
 @pytest.mark.parametrize(

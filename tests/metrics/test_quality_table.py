@@ -229,6 +229,7 @@ def test_verdicts_that_cannot_be_given_are_refused(
         ({"a": image_set(3, 0)}, {"do_nothing": "b"}, "do_nothing: there is no set 'b'"),
         ({}, {}, "sets: there are none"),
         ({"a": image_set(3, 0)}, {"metrics": ["ssim"]}, "metric: there is no metric 'ssim'"),
+        ({"a": image_set(3, 0)}, {"metrics": []}, "metrics: there are none to measure"),
         ({"a": image_set(3, 0)}, {"metrics": ["ms_ssim"]}, "metrics: ms_ssim needs images of all sets"),
         ({"a": ImageSet(gaussian_set(3, 6, 0), ["x"])}, {}, "a: has 3 rows of features and 1 of patients"),
         ({"a": ImageSet(np.full((3, 6), np.nan), ["x"] * 3)}, {}, "a: row 0 holds nan"),

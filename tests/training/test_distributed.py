@@ -101,10 +101,11 @@ def test_each_process_draws_the_noise_of_its_rows(
 
     inputs, targets, arguments, named = prepare()(batch, "cpu")
     assert arguments == ()
+    names = list("abcdef")  # no tensor, as `TripletDataset` gives them
     for rank in range(3):
         become(rank, 3)
         mine = slice(2 * rank, 2 * rank + 2)
-        own = {key: value[mine] for key, value in batch.items()}
+        own = {key: value[mine] for key, value in {**batch, "patient": names}.items()}
         result = distributed.ProcessPrepareBatch(prepare())(own, "cpu")
         torch.testing.assert_close(result[0], inputs[mine], rtol=0, atol=0)
         torch.testing.assert_close(result[1], targets[mine], rtol=0, atol=0)
@@ -142,44 +143,3 @@ def test_a_trainer_s_loss_is_averaged_before_any_handler_sees_it(become: BecomeP
     become(rank, 2)
     handlers = distributed.handlers_of_process([GradientClipHandler(torch.nn.Linear(1, 1))], training=True)
     assert kinds(handlers) == [distributed.MeanLossHandler, GradientClipHandler]
-
-
-# --- Starting --------------------------------------------------------------------------------------
-
-
-def test_without_a_launcher_the_way_to_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(ArgumentError, match="start it with torchrun --nproc_per_node N"):
-        distributed.join_processes("cpu")
-    assert distributed.is_main_process()
-
-
-@pytest.mark.parametrize(("rank", "main"), [(0, True), (1, False)])
-def test_the_process_of_number_0_is_the_main_one(
-    monkeypatch: pytest.MonkeyPatch, rank: int, main: bool
-) -> None:
-    monkeypatch.setenv("RANK", str(rank))
-    assert distributed.is_main_process() is main
-
-
-@pytest.mark.parametrize(("number", "device"), [(0, "cuda:0"), (1, "cuda:1")])
-def test_each_process_has_its_gpu(monkeypatch: pytest.MonkeyPatch, number: int, device: str) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("LOCAL_RANK", str(number))
-    assert str(distributed.process_device()) == device
-
-
-def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(ArgumentError, match="--nproc_per_node: process 3 on this machine has no GPU"):
-        distributed.process_device()
-
-
-def test_without_a_gpu_all_compute_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setenv("LOCAL_RANK", "5")
-    assert distributed.process_device() == torch.device("cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ def test_good_settings_pass_and_nothing_is_made(
         ({"device": "gpu7"}, "device"),
         ({"learning_rate": "x"}, "learning_rate"),
         ({"learning_rate": True}, "learning_rate"),
+        ({"learning_rate": math.nan}, "learning_rate"),
+        ({"learning_rate": math.inf}, "learning_rate"),
         ({"counts": {"batch_size": 0}}, "batch_size"),
         ({"counts": {"max_epochs": 1.5}}, "max_epochs"),
         ({"counts": {"val_interval": True}}, "val_interval"),

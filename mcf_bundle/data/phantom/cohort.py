@@ -24,6 +24,7 @@ from mcf_bundle.data.phantom.lesion import bulge_of, draw_lesion, lesion_mask, l
 from mcf_bundle.data.phantom.noise import smooth_noise
 from mcf_bundle.data.phantom.tissue import paint_slice
 from mcf_bundle.errors import ArgumentError, DataError
+from mcf_bundle.progress import progress_bar
 
 Array = NDArray[np.float32]
 
@@ -174,9 +175,10 @@ def write_phantom_cohort(
     staging = Path(tempfile.mkdtemp(prefix=f".{output_dir.name}-", dir=output_dir.parent))
     try:
         staging.chmod(0o755)
-        for number, name in enumerate(names, start=1):
-            phantom = _cohort_member(number, seed, size)
-            _write_patient(staging / name, phantom)
+        with progress_bar(patients, "drawing") as bar:
+            for number, name in enumerate(names, start=1):
+                _write_patient(staging / name, _cohort_member(number, seed, size))
+                bar.update()
         (staging / RECIPE_FILE).write_text(json.dumps(recipe, indent=4, sort_keys=True) + "\n")
         if output_dir.exists():
             output_dir.rmdir()

@@ -3,20 +3,68 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import ignite.distributed as idist
+import torch
 from monai.utils import RankFilter
 
-from mcf_bundle.errors import McfError, PlanError
+from mcf_bundle.errors import ArgumentError, McfError, PlanError
 
 T = TypeVar("T")
 
+_LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+
+
+def process_device() -> torch.device:
+    """Return the device of this process: the GPU of its number on this machine, the CPU without any GPU.
+
+    Raises:
+        ArgumentError: there are GPUs, and fewer of them than processes.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    number, gpus = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if number >= gpus:
+        problem = f"process {number + 1} on this machine has no GPU, there are {gpus}"
+        raise ArgumentError("--nproc_per_node", problem, f"start {gpus}, or add --device cpu")
+    return torch.device("cuda", number)
+
+
+def join_processes(device: str | torch.device) -> None:
+    """Connect this process with the others that torchrun started: nccl between GPUs, gloo between CPUs.
+
+    Args:
+        device: where this process computes.
+
+    Raises:
+        ArgumentError: torchrun did not start this process.
+    """
+    if missing := [name for name in _LAUNCHED if name not in os.environ]:
+        problem = f"did not start this process: {missing[0]} is not set"
+        remedy = "start it with torchrun --nproc_per_node N -m monai.bundle run ..."
+        raise ArgumentError("torchrun", problem, remedy)
+    hook = sys.excepthook
+    idist.initialize("nccl" if torch.device(device).type == "cuda" else "gloo")
+    if hook is not sys.__excepthook__:
+        # torch 2.12's own hook holds stderr back while it calls ours, and loses the line if ours exits.
+        sys.excepthook = hook
+
 
 def is_first() -> bool:
-    """Tell whether this process is the one that writes what belongs to the whole run."""
+    """Tell whether this process is the one that writes what belongs to the whole run.
+
+    A process that `join_processes` has not connected yet is alone, and so the first.
+    """
     return idist.get_rank() == 0
+
+
+def process_count() -> int:
+    """Return how many processes share the run."""
+    return idist.get_world_size()
 
 
 def share_of_process(items: Sequence[T], block: int) -> list[T]:

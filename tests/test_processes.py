@@ -3,10 +3,11 @@ from __future__ import annotations
 import logging
 
 import pytest
+import torch
 from monai.utils import RankFilter
 
-from mcf_bundle.errors import GateError, McfError, PlanError
-from mcf_bundle.generation import processes
+from mcf_bundle import processes
+from mcf_bundle.errors import ArgumentError, GateError, McfError, PlanError
 from tests.generation.team import Team
 
 
@@ -75,3 +76,37 @@ def test_the_log_of_the_first_process_is_filtered_by_rank(monkeypatch: pytest.Mo
     assert handler.filter(record)
     handler.filters[0].rank = 1  # type: ignore[union-attr]
     assert not handler.filter(record)
+
+
+def test_one_process_is_the_first_and_of_several_it_is_number_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert processes.is_first()
+    assert Team(3, monkeypatch).run(lambda _: processes.is_first()) == [True, False, False]
+
+
+def test_without_a_launcher_the_way_to_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ArgumentError, match="start it with torchrun --nproc_per_node N"):
+        processes.join_processes("cpu")
+
+
+@pytest.mark.parametrize(("number", "device"), [(0, "cuda:0"), (1, "cuda:1")])
+def test_each_process_has_its_gpu(monkeypatch: pytest.MonkeyPatch, number: int, device: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", str(number))
+    assert str(processes.process_device()) == device
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ArgumentError, match="--nproc_per_node: process 3 on this machine has no GPU"):
+        processes.process_device()
+
+
+def test_without_a_gpu_all_compute_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("LOCAL_RANK", "5")
+    assert processes.process_device() == torch.device("cpu")
