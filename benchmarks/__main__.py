@@ -102,6 +102,21 @@ def lines_of(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"{row['name']:{width}}  {' '.join(figures)} {_short(row['bar']):>7}  {met:<3}  {row['unit']}"
 
 
+def markdown_of(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the table as docs/performance.md holds it."""
+    lines = [
+        "| What | Ours | Peer | Ratio | Bar | Met | Unit | n |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        met = {True: "yes", False: "no", None: ""}[row["met"]]
+        spread = "" if not row["spread"] else " ({} to {})".format(*map(_short, row["spread"]))
+        bar = "" if row["bar"] is None else f"{'at most' if row['limit'] else 'ratio'} {_short(row['bar'])}"
+        figures = (_short(row["ours"]) + spread, _short(row["peer"]), _short(row["ratio"]))
+        lines.append(f"| {' | '.join((row['name'], *figures, bar, met, row['unit'], str(row['n'])))} |")
+    return "\n".join(lines)
+
+
 def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
@@ -113,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=48, help="rows of the plan (default %(default)s)")
     parser.add_argument("--only", nargs="+", default=[], help="names of sections; the others keep their rows")
     parser.add_argument("--output", type=Path, default=RESULTS, help="default %(default)s")
+    parser.add_argument("--markdown", action="store_true", help="print the table of docs/performance.md too")
     arguments = parser.parse_args(argv)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows: list[dict[str, Any]] = []
@@ -137,6 +153,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     content = {"machine": machine(device), "data": data, "rows": rows}
     arguments.output.write_text(json.dumps(content, indent=1) + "\n")
     print("\n".join(lines_of(rows)))
+    if arguments.markdown:
+        print(markdown_of(rows))
     print(f"bench: written to {arguments.output}")
 
 

@@ -27,7 +27,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"solver": solver, "spacing": spacing, "steps": steps}
     for solver in ("ddim", "dpm_solver", "unipc")
     for spacing in ("uniform", "quadratic", "logsnr")
-    for steps in (2, 3, 4, 5, 6, 8, 10, 12, 25)
+    for steps in (3, 4, 5, 6, 8, 10, 12)
 ]
 
 

@@ -69,7 +69,7 @@ class Row:
             "ratio": self.ratio,
             "bar": self.bar,
             "met": self.met,
-            "bar_is": "a limit of our figure" if self.limit else "the least ratio",
+            "limit": self.limit,
             "spread": self.spread,
             "peer_spread": self.peer_spread,
             "n": self.n,
@@ -80,7 +80,8 @@ class Row:
 def not_measured(name: str, unit: str, bar: float | None, note: str) -> dict[str, object]:
     """Return the row of something that this machine cannot measure: every figure null, and why."""
     empty = dict.fromkeys(("ours", "peer", "ratio", "met", "spread", "peer_spread"))
-    return {"name": name, "peer_name": "", "unit": unit, "bar": bar, "n": 0, "note": note, **empty}
+    texts = {"name": name, "peer_name": "", "unit": unit, "note": note}
+    return {**texts, "bar": bar, "limit": False, "n": 0, **empty}
 
 
 @dataclass(frozen=True)

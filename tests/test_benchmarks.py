@@ -1,0 +1,60 @@
+"""The benchmark's table: what a row says, how things are timed in turn, and that the docs show the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.__main__ import GPU_ROWS, markdown_of
+from benchmarks.row import Row, Timing, not_measured, time_in_turn
+
+ROOT = Path(__file__).resolve().parents[1]
+KEYS = {"name", "ours", "peer", "peer_name", "unit", "ratio", "bar", "met"}
+
+
+@pytest.mark.parametrize(
+    ("row", "ratio", "met"),
+    [
+        ({"ours": 6.0, "peer": 2.0, "bar": 2.5}, 3.0, True),
+        ({"ours": 6.0, "peer": 2.0, "bar": 3.5}, 3.0, False),
+        ({"ours": 2.0, "peer": 6.0, "bar": 2.5, "better": "smaller"}, 3.0, True),
+        ({"ours": 0.04, "peer": None, "bar": 0.05, "limit": True}, None, True),
+        ({"ours": 0.06, "peer": None, "bar": 0.05, "limit": True}, None, False),
+        ({"ours": 6.0, "peer": 2.0}, 3.0, None),
+    ],
+)
+def test_a_ratio_above_1_is_better_and_a_bar_is_met_or_not(
+    row: dict[str, Any], ratio: float | None, met: bool | None
+) -> None:
+    made = Row(name="a", peer_name="b", unit="c", **row)
+    assert (made.ratio, made.met) == (ratio, met)
+    assert made.to_dict().keys() >= KEYS
+
+
+def test_what_cannot_be_measured_is_null() -> None:
+    row = not_measured("a", "b", 4.0, "no GPU here")
+    assert row.keys() == Row(name="a", ours=1.0, peer=None, peer_name="", unit="b").to_dict().keys()
+    assert row["met"] is row["ours"] is row["ratio"] is None
+
+
+def test_things_are_timed_in_alternating_order_after_a_warm_up() -> None:
+    called: list[str] = []
+    timings = time_in_turn([lambda: called.append("a"), lambda: called.append("b")], 3)
+    assert "".join(called) == "ab" + "ab" + "ba" + "ab"
+    assert [len(timing.seconds) for timing in timings] == [3, 3]
+
+
+def test_rates_are_medians_with_their_range() -> None:
+    timing = Timing((1.0, 2.0, 4.0))
+    assert timing.rate(8) == 4.0
+    assert timing.rate_spread(8) == (2.0, 8.0)
+
+
+def test_the_docs_show_the_results_that_are_in_the_file() -> None:
+    results = json.loads((ROOT / "benchmarks/results.json").read_text())
+    assert all(row.keys() >= KEYS for row in results["rows"])
+    assert {name for name, _, _ in GPU_ROWS} <= {row["name"] for row in results["rows"]}
+    assert markdown_of(results["rows"]) in (ROOT / "docs/performance.md").read_text()
