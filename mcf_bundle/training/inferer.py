@@ -18,8 +18,8 @@ class NoisyInferer(Inferer):
     Args:
         precision: "float32" or "bfloat16": autocast around the network call; schedules, losses and
             sampler state stay float32.
-        channels_last: memory format of input and weights. On CPUs the backward pass of group normalization is slower
-            with it (224 against 99 ms an image for a U-Net of 6 M parameters at 256 x 256 in bfloat16).
+        channels_last: memory format of input and weights. On CPUs the backward pass of group normalization is
+            slower with it (224 against 99 ms an image, a U-Net of 6 M parameters at 256 x 256 in bfloat16).
     """
 
     def __init__(self, precision: str = "float32", channels_last: bool = False) -> None:
