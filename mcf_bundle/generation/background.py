@@ -46,24 +46,24 @@ class ReadAhead(Generic[Key, Value]):
 class WriteBehind:
     """Call a function later, in order, while the caller does other work.
 
-    Leaving the context waits for every call. An error of a call is raised by the next `wait`, or on leaving.
+    Leaving the context waits for every call. An error of a call is raised at the latest when `limit` more
+    calls were asked for, or on leaving.
 
     Args:
         function: what is called.
+        limit: calls that may be unfinished; one more waits for the oldest, so that neither memory nor an
+            error piles up behind a slow or a full disk.
     """
 
-    def __init__(self, function: Callable[..., object]) -> None:
-        self.function, self.pending = function, deque[Future[object]]()
+    def __init__(self, function: Callable[..., object], limit: int) -> None:
+        self.function, self.limit, self.pending = function, limit, deque[Future[object]]()
         self.thread = ThreadPoolExecutor(1, "write-behind")
 
     def __call__(self, *arguments: object) -> None:
-        """Have the function called with these arguments."""
-        self.pending.append(self.thread.submit(self.function, *arguments))
-
-    def wait(self) -> None:
-        """Return when all calls are done; raises what the first failing one raised."""
-        while self.pending:
+        """Have the function called with these arguments; raises what an earlier call raised."""
+        if len(self.pending) >= self.limit:
             self.pending.popleft().result()
+        self.pending.append(self.thread.submit(self.function, *arguments))
 
     def __enter__(self) -> Self:
         return self
@@ -73,4 +73,5 @@ class WriteBehind:
     ) -> None:
         self.thread.shutdown()
         if error is None:
-            self.wait()
+            for call in self.pending:
+                call.result()

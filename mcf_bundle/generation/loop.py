@@ -131,7 +131,7 @@ def run_plan(
     queue = deque((row, 0) for row in plan.rows)
     with (
         tqdm(total=len(plan.rows), desc="images", unit="image", disable=not is_first()) as progress,
-        WriteBehind(keep) as keep_later,
+        WriteBehind(keep, limit=machinery.compute_batch) as keep_later,
     ):
         for row, result, made in _judged(queue, machinery):
             earlier = outcome.rejected.get(row.row, [])

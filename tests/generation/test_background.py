@@ -55,7 +55,7 @@ def test_a_failed_preparation_is_raised_where_its_value_is_asked_for() -> None:
 
 def test_calls_are_made_in_order_and_all_of_them_before_the_context_is_left() -> None:
     called: list[int] = []
-    with WriteBehind(called.append) as later:
+    with WriteBehind(called.append, limit=4) as later:
         for number in range(50):
             later(number)
     assert called == list(range(50))
@@ -65,7 +65,7 @@ def test_calls_made_before_an_error_of_the_caller_are_still_done() -> None:
     called: list[int] = []
 
     def stop() -> None:
-        with WriteBehind(called.append) as later:
+        with WriteBehind(called.append, limit=4) as later:
             later(1)
             raise KeyError
 
@@ -74,24 +74,46 @@ def test_calls_made_before_an_error_of_the_caller_are_still_done() -> None:
     assert called == [1]
 
 
-@pytest.mark.parametrize("wait", [True, False])
-def test_a_failed_call_is_raised_by_the_next_wait_or_on_leaving(wait: bool) -> None:
-
+def test_a_failed_call_is_raised_on_leaving() -> None:
     def write() -> None:
-        with WriteBehind(fail_at(2)) as later:
+        with WriteBehind(fail_at(2), limit=9) as later:
             later(1)
             later(2)
-            if wait:
-                later.wait()
-                pytest.fail("the error was lost")
+            later(3)
 
     with pytest.raises(OSError, match="no 2"):
         write()
 
 
+@pytest.mark.parametrize("limit", [1, 3])
+def test_a_failed_call_ends_the_work_within_the_limit(limit: int) -> None:
+    """A full disk must not be found out hours later, at the end of a run."""
+    asked: list[int] = []
+
+    def write() -> None:
+        with WriteBehind(fail_at(0), limit) as later:
+            for number in range(100):
+                asked.append(number)
+                later(number)
+
+    with pytest.raises(OSError, match="no 0"):
+        write()
+    assert len(asked) == limit + 1
+
+
+def test_no_more_calls_wait_than_the_limit() -> None:
+    most = 0
+    never = threading.Event()
+    with WriteBehind(lambda number: never.wait(0.02), limit=2) as later:
+        for number in range(6):
+            later(number)
+            most = max(most, len(later.pending))
+    assert most == 2
+
+
 def test_both_threads_end_with_their_contexts() -> None:
     before = threading.active_count()
-    with ReadAhead(fail_at(-1)) as reader, WriteBehind(fail_at(-1)) as later:
+    with ReadAhead(fail_at(-1)) as reader, WriteBehind(fail_at(-1), limit=4) as later:
         reader.start(range(5))
         later(1)
         assert threading.active_count() > before
