@@ -57,7 +57,7 @@ def sections(
         "procedure": lambda: [procedure.measure(read_rows(dataset_dir, 8), repeats=3)],
         "sampler": lambda: default_sampler.measure(read_rows(dataset_dir, images)),
         "end_to_end": lambda: [
-            end_to_end.measure_rate(dataset_dir, scratch_dir / "rate", images=images, repeats=3)
+            end_to_end.measure_rate(dataset_dir, scratch_dir / "rate", images=2 * images, repeats=3)
         ],
         "memory": lambda: [end_to_end.measure_memory(dataset_dir, scratch_dir / "memory", few=50, many=400)],
         "training": lambda: training_rate.measure(
@@ -125,7 +125,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--dataset_dir", type=Path, help="folder in the LGG layout; phantoms without one")
-    parser.add_argument("--images", type=int, default=48, help="rows of the plan (default %(default)s)")
+    parser.add_argument(
+        "--images", type=int, default=48, help="rows of the sampler, half of the end-to-end run (%(default)s)"
+    )
     parser.add_argument("--only", nargs="+", default=[], help="names of sections; the others keep their rows")
     parser.add_argument("--output", type=Path, default=RESULTS, help="default %(default)s")
     parser.add_argument("--markdown", action="store_true", help="print the table of docs/performance.md too")

@@ -26,8 +26,9 @@ class Rows:
     config: ConfigParser
     materials: list[Materials]
 
-    def blocks(self, size: int = 8) -> Iterator[tuple[list[Materials], FusionBatch]]:
-        """Yield the rows in blocks of `size`; the last one may be shorter."""
+    def blocks(self, size: int | None = None) -> Iterator[tuple[list[Materials], FusionBatch]]:
+        """Yield the rows in blocks of `size` (default: the bundle's); the last one may be shorter."""
+        size = size or self.config.get_parsed_content("compute_batch")
         device = self.config.get_parsed_content("device")
         for start in range(0, len(self.materials), size):
             part = self.materials[start : start + size]

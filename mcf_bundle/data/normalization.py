@@ -26,7 +26,10 @@ class IntensityScale:
     def normalize(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map stored gray levels (..., C, H, W) to float32, about [0, 1]; the brightest 0.5 % exceed 1."""
         background, span = self._columns()
-        return (image.astype(np.float32) - background) / span
+        result = image.astype(np.float32)
+        result -= background
+        result /= span
+        return result
 
     def denormalize(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Map normalized intensity (..., C, H, W) back to gray levels: uint8, rounded, cut to [0, 255]."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -111,6 +112,8 @@ def run_plan(
 
     Rows are tried in order with their first candidate, then the rejected ones with their first spare, in the
     order of their rejection, and so on. Rows are read ahead of the networks, and files written behind them.
+    What is left of a block at the end takes the rows' next spares in advance; those of rows that pass first
+    count for nothing.
 
     An image depends on its row, the networks and the compute settings only: every network call sees a block
     of one shape. So several processes take turns at the blocks and count together: they write the images of
@@ -127,55 +130,85 @@ def run_plan(
         GateError: if a larger share of the images is rejected than the gate's rules allow, 60 % by default.
     """
     outcome = Outcome() if outcome is None else outcome
-    outcome.missing = [row.row for row in plan.rows]
-    queue = deque((row, 0) for row in plan.rows)
+    rows = {row.row: row for row in plan.rows}
+    outcome.missing = list(rows)
+    queue = deque(Attempt(row, 0) for row in rows)
     with (
-        tqdm(total=len(plan.rows), desc="images", unit="image", disable=not is_first()) as progress,
+        tqdm(total=len(rows), desc="images", unit="image", disable=not is_first()) as progress,
         WriteBehind(keep, limit=machinery.compute_batch) as keep_later,
     ):
-        for row, result, made in _judged(queue, machinery):
-            earlier = outcome.rejected.get(row.row, [])
+        for attempt, result, made in _judged(queue, rows, machinery):
+            earlier = outcome.rejected.get(attempt.row, [])
             if result.passed:
                 if made is not None:
                     keep_later(made, tuple(earlier))
                 outcome.written += 1
-                outcome.missing.remove(row.row)
+                outcome.missing.remove(attempt.row)
                 progress.update()
                 continue
-            outcome.rejected[row.row] = [*earlier, result]
+            outcome.rejected[attempt.row] = [*earlier, result]
             _check_rejections(outcome, machinery.gate_rules)
-            if len(earlier) + 1 < len(row.candidates):
-                queue.append((row, len(earlier) + 1))
+            if attempt.candidate + 1 < len(rows[attempt.row].candidates):
+                queue.append(Attempt(attempt.row, attempt.candidate + 1))
     return outcome
 
 
+class Attempt(NamedTuple):
+    """A candidate of a row, both by number."""
+
+    row: int
+    candidate: int
+
+
 def _judged(
-    queue: deque[tuple[PlanRow, int]], machinery: Machinery
-) -> Iterator[tuple[PlanRow, GateResult, Generated | None]]:
-    """Yield every row of the queue with its result, in order, and with its image if this process made it.
+    queue: deque[Attempt], rows: Mapping[int, PlanRow], machinery: Machinery
+) -> Iterator[tuple[Attempt, GateResult, Generated | None]]:
+    """Take attempts from the queue and yield each with its result, and its image if this process made it.
 
-    What the caller appends joins the next block. However many processes there are, rows leave the queue in
-    one and the same order.
+    What the caller appends is tried in its turn. However many processes there are, attempts leave the queue
+    in one and the same order.
     """
-    block = machinery.compute_batch
+    block, processes = machinery.compute_batch, process_count()
 
-    def prepare(item: tuple[int, int]) -> Materials:
-        row, number = rows[item[0]], item[1]
-        return prepare_materials(row, row.candidates[number], machinery.cases, machinery.rules)
+    def prepare(attempt: Attempt) -> Materials:
+        row = rows[attempt.row]
+        return prepare_materials(row, row.candidates[attempt.candidate], machinery.cases, machinery.rules)
 
-    rows = {row.row: row for row, _ in queue}
+    results: dict[Attempt, GateResult] = {}
+    images: dict[Attempt, Generated] = {}
     with ReadAhead(prepare) as reader:
         while queue:
-            turn = [queue.popleft() for _ in range(min(len(queue), block * process_count()))]
-            own = [(row.row, number) for row, number in share_of_process(turn, block)]
-            coming = share_of_process(list(islice(queue, machinery.batch_size * process_count())), block)
-            reader.start([*own, *((row.row, number) for row, number in coming)])
-            made = _run_block([reader.take(item) for item in own], machinery) if own else []
-            images = {item.materials.row.row: item for item in made}
-            # The blocks of the processes, one each, are the next rows of the queue.
-            results = chain(*gather([item.gate for item in made]))
-            for (row, _), result in zip(turn, results, strict=True):
-                yield row, result, images.get(row.row)
+            if queue[0] not in results:
+                turn = with_spares(islice(queue, block * processes), rows, block * processes)
+                coming = list(islice(queue, len(turn), len(turn) + machinery.batch_size * processes))
+                own = share_of_process(turn, block)
+                reader.start([*own, *share_of_process(coming, block)])
+                made = _run_block([reader.take(attempt) for attempt in own], machinery) if own else []
+                images = dict(zip(own, made, strict=True))
+                # The blocks of the processes, one each, are the turn.
+                judged = chain(*gather([item.gate for item in made]))
+                results = dict(zip(turn, judged, strict=True))
+            attempt = queue.popleft()
+            yield attempt, results[attempt], images.get(attempt)
+
+
+def with_spares(attempts: Iterable[Attempt], rows: Mapping[int, PlanRow], size: int) -> list[Attempt]:
+    """Fill up attempts to `size` with the next spares of the same rows, in turn.
+
+    It is the order in which the spares come if every attempt before them is rejected.
+
+    Args:
+        attempts: at most `size`.
+        rows: by number.
+        size: of the result, or less where the spares run out.
+    """
+    filled = list(attempts)
+    for row, candidate in filled:  # which grows meanwhile
+        if len(filled) == size:
+            break
+        if candidate + 1 < len(rows[row].candidates):
+            filled.append(Attempt(row, candidate + 1))
+    return filled
 
 
 def _run_block(block: Sequence[Materials], machinery: Machinery) -> list[Generated]:

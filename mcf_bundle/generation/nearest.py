@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from skimage.transform import resize
+from torch.nn.functional import adaptive_avg_pool2d
 
 from mcf_bundle.data.case import Case
 
@@ -23,7 +24,7 @@ def thumbnail(image: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         (C * 32 * 32,), float32, mean 0 and norm 1; zeros for a constant slice.
     """
-    small = resize(image, (image.shape[0], THUMBNAIL, THUMBNAIL), order=1, anti_aliasing=True)
+    small = adaptive_avg_pool2d(torch.from_numpy(np.ascontiguousarray(image)), THUMBNAIL).numpy()
     vector = (small - small.mean()).ravel()
     norm = float(np.linalg.norm(vector))
     return (vector / norm if norm > 0 else vector).astype(np.float32)

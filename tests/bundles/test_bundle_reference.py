@@ -22,6 +22,7 @@ NO_IDS = {"imports", "bundle_root", "initialize", "run", "finalize"}
 RULES = {"gate_rules": GateRules(), "pairing": PairingRules()}
 PHRASES = {
     "cuda if there is one, else cpu": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
+    "8 on a GPU, else 4": "$8 if torch.device(@device).type == 'cuda' else 4",
     "true on a GPU, else false": "$torch.device(@device).type == 'cuda'",
 }
 

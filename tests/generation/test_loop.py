@@ -25,7 +25,15 @@ from mcf_bundle.diffusion.sampler import FusionBatch
 from mcf_bundle.errors import GateError
 from mcf_bundle.generation.gate import GateLimits, GateResult
 from mcf_bundle.generation.gate_rules import GateRules
-from mcf_bundle.generation.loop import FIGURE_DIGITS, Generated, Machinery, Outcome, run_plan
+from mcf_bundle.generation.loop import (
+    FIGURE_DIGITS,
+    Attempt,
+    Generated,
+    Machinery,
+    Outcome,
+    run_plan,
+    with_spares,
+)
 from mcf_bundle.generation.nearest import SliceGallery
 from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Plan
@@ -126,7 +134,8 @@ def test_images_that_pass_are_kept_in_the_order_of_the_plan(cases: dict[str, Cas
 def test_rejected_rows_try_their_own_spares_in_order(cases: dict[str, Case]) -> None:
     found = run(cases, [[1, 3, 6], [2, 12], [5, 8]])
     assert found.kept == [(1, 2, 0), (2, 8, 1), (0, 6, 2)]
-    assert sorted(seed for block in found.blocks for seed in set(block)) == [1, 2, 3, 5, 6, 8]
+    # The first block has room for one spare of the first row; the second one for the last spare of each.
+    assert [sorted(set(block)) for block in found.blocks] == [[1, 2, 3, 5], [6, 8]]
     assert {row: len(results) for row, results in found.outcome.rejected.items()} == {0: 2, 2: 1}
     assert found.outcome.written == 3
     assert found.outcome.missing == []
@@ -177,6 +186,23 @@ def test_a_short_block_is_filled_with_repeats_whose_results_are_dropped(cases: d
     assert found.blocks == [[2, 4, 6, 8], [10, 12, 12, 12]]
     assert found.judged == [4, 4, 2, 2]  # each block's images, then their hosts
     assert len(found.kept) == 6
+
+
+def test_a_short_block_takes_spares_in_advance_and_forgets_those_of_rows_that_pass(
+    cases: dict[str, Case],
+) -> None:
+    found = run(cases, [[1, 8, 10], [2, 12]], compute_batch=5)
+    assert found.blocks == [[1, 2, 8, 12, 10]]
+    assert found.kept == [(1, 2, 0), (0, 8, 1)]
+    assert {row: len(results) for row, results in found.outcome.rejected.items()} == {0: 1}
+
+
+def test_spares_come_in_turn_until_they_or_the_room_run_out(cases: dict[str, Case]) -> None:
+    rows = {row.row: row for row in plan_of(cases, [[1, 2, 3], [4], [5, 6]]).rows}
+    attempts = [Attempt(2, 0), Attempt(0, 0), Attempt(1, 0)]
+    assert with_spares(attempts, rows, 5) == [*attempts, (2, 1), (0, 1)]
+    assert with_spares(attempts, rows, 9) == [*attempts, (2, 1), (0, 1), (0, 2)]
+    assert with_spares(attempts, rows, 3) == attempts
 
 
 def rejecting(share: str) -> list[list[int]]:
@@ -270,8 +296,8 @@ def test_several_processes_write_stop_and_miss_what_one_does(
     assert sorted(kept for item in runs for kept in item.kept) == sorted(one.kept)
     assert {len(block) for item in runs for block in item.blocks} <= {compute_batch}
     if not error:
-        used = [seed for item in runs for block in item.blocks for seed in set(block)]
-        assert sorted(used) == sorted(seed for block in one.blocks for seed in set(block))
+        used = {seed for item in runs for block in item.blocks for seed in block}
+        assert used >= {seed for _, seed, _ in one.kept}
 
 
 # --- Images and records -----------------------------------------------------------------------------

@@ -219,7 +219,7 @@ def test_the_manifest_tells_what_each_image_was_made_from(run: Run) -> None:
     files = {"denoiser": "model.pt", "classifier": "model_classifier.pt", "gate": "model_gate.pt"}
     hashes = {role: hash_file(models / name) for role, name in files.items()}
     assert header["checkpoints"] == hashes
-    assert (header["num_images"], header["compute_batch"], header["num_threads"]) == (COUNT, 8, 1)
+    assert (header["num_images"], header["compute_batch"], header["num_threads"]) == (COUNT, 4, 1)
     assert len(rows) == COUNT
     for record, row in zip(run.records, rows, strict=True):
         assert (record["row"], record["plan_id"]) == (row["row"], header["plan_id"])
