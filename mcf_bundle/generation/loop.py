@@ -107,6 +107,8 @@ def run_plan(
     machinery: Machinery,
     keep: Callable[[Generated, Sequence[GateResult]], None],
     outcome: Outcome | None = None,
+    *,
+    done: Mapping[int, Sequence[GateResult]] | None = None,
 ) -> Outcome:
     """Make every row of a plan.
 
@@ -125,16 +127,22 @@ def run_plan(
         keep: called with each image that passes and the results of the row's earlier candidates, in the order
             made; in the process that made it.
         outcome: filled as the run goes on; give one to have it when the run is stopped.
+        done: rows whose images are there already, with the results of their earlier candidates.
 
     Raises:
         GateError: if a larger share of the images is rejected than the gate's rules allow, 60 % by default.
     """
     outcome = Outcome() if outcome is None else outcome
+    done = done or {}
     rows = {row.row: row for row in plan.rows}
-    outcome.missing = list(rows)
-    queue = deque(Attempt(row, 0) for row in rows)
+    outcome.written = len(done)
+    outcome.rejected = {row: list(earlier) for row, earlier in done.items() if earlier}
+    outcome.missing = [row for row in rows if row not in done]
+    queue = deque(Attempt(row, 0) for row in outcome.missing)
     with (
-        tqdm(total=len(rows), desc="images", unit="image", disable=not is_first()) as progress,
+        tqdm(
+            total=len(rows), initial=len(done), desc="images", unit="image", disable=not is_first()
+        ) as progress,
         WriteBehind(keep, limit=machinery.compute_batch) as keep_later,
     ):
         for attempt, result, made in _judged(queue, rows, machinery):

@@ -28,7 +28,7 @@ RUN_FILES = (RUN_FILE, DATALIST_FILE, CONTACT_SHEET_FILE, REPORT_FILE, MANIFEST_
 """Files of a run beside its cases; the plan stands last because it tells whose the others are."""
 
 _CASE_NAME_BYTES = re.compile(rb"(?<=\")SYN_[A-Za-z0-9-]+_\d{6,}(?=\")")
-_SHARD = re.compile(r"\d+\.jsonl")
+_SHARD = re.compile(r"(\d+|kept)\.jsonl|\.kept\.jsonl\.partial")
 _UNFINISHED = re.compile(r"\.(?P<name>.+)\.(?:partial|replaced)")
 # Desktops put these into every folder that somebody looks at.
 _IGNORED = {".DS_Store", "Thumbs.db", "desktop.ini"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Plan
 from mcf_bundle.generation.pseudonyms import Naming
 from mcf_bundle.generation.report import MAX_IMAGES
+from mcf_bundle.generation.resumed import kept_records, results_by_row
 from mcf_bundle.generation.run_pages import SHEET_ROWS, write_pages
 from mcf_bundle.generation.run_report import RunFacts
 from mcf_bundle.generation.shards import ManifestShards
@@ -35,6 +37,8 @@ from mcf_bundle.generation.stored_facts import store_facts
 from mcf_bundle.generation.stored_tiles import StoredTiles
 from mcf_bundle.generation.writer import case_files, case_name, write_case
 from mcf_bundle.run_record import describe_run
+
+logger = logging.getLogger(__name__)
 
 NOTICE = "research only, not for diagnosis"
 
@@ -84,11 +88,19 @@ class RunOutput:
         self.shards = ManifestShards(output_dir)
         self.started = time.time()
 
-    def begin(self) -> None:
-        """Write the plan into the folder, which is prepared."""
+    def begin(self) -> dict[int, list[GateResult]]:
+        """Write the plan into the folder, which is prepared, and take stock of what is there already.
+
+        Returns:
+            By row, for each image that an earlier part of the run has made, what the gate rejected before it.
+        """
+        kept = kept_records(self.output_dir, plan_id=self.plan_id)
         text = rename_patients(self.plan.to_jsonl(), self.cases, self.provenance.naming)
         write_atomically(self.output_dir / PLAN_FILE, text.encode())
-        self.shards.start()
+        self.shards.start(kept)
+        if kept:
+            logger.info("going on: %d of %d images are there", len(kept), len(self.plan.rows))
+        return results_by_row(kept)
 
     def keep(self, made: Generated, earlier: Sequence[GateResult]) -> None:
         """Write an image that passed, with its neighbors and masks, and its line of the manifest."""

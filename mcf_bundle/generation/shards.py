@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 
-from mcf_bundle.atomic_file import unwritable
+from mcf_bundle.atomic_file import unwritable, write_atomically
 from mcf_bundle.errors import DataError
 from mcf_bundle.generation.output_folder import SHARDS_FOLDER
+
+KEPT = "kept.jsonl"
+"""The shard of what an earlier part of the run has made."""
 
 
 class ManifestShards:
@@ -25,15 +29,26 @@ class ManifestShards:
     def __init__(self, output_dir: Path) -> None:
         self.folder = output_dir / SHARDS_FOLDER
 
-    def start(self) -> None:
-        """Make the folder of the shards, empty.
+    def start(self, kept: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Make the folder of the shards with nothing in it but the lines of an earlier part of the run.
+
+        They come first as one whole file beside the old shards, so that a crash loses none of them.
+
+        Args:
+            kept: records that hold.
 
         Raises:
             DataError: it cannot be written.
         """
-        self.remove()
         try:
-            self.folder.mkdir()
+            self.folder.mkdir(exist_ok=True)
+            old = list(self.folder.iterdir())
+            if kept:
+                text = "".join(json.dumps(record) + "\n" for record in kept)
+                write_atomically(self.folder / KEPT, text.encode())
+            for path in old:
+                if not kept or path.name != KEPT:
+                    path.unlink()
         except OSError as error:
             raise unwritable(self.folder, error) from error
 
@@ -47,6 +62,8 @@ class ManifestShards:
         try:
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise unwritable(path, error) from error
 

@@ -17,7 +17,7 @@ from mcf_bundle.data.lgg import Cohort, read_cohort
 from mcf_bundle.diffusion.inferer import FusionInferer
 from mcf_bundle.errors import ArgumentError, GateError, IncompleteError, PlanError
 from mcf_bundle.generation.composite import Blend
-from mcf_bundle.generation.gate import GateLimits
+from mcf_bundle.generation.gate import GateLimits, GateResult
 from mcf_bundle.generation.gate_fit import TumorProbability, fit_gate
 from mcf_bundle.generation.loop import Machinery, Outcome, run_plan
 from mcf_bundle.generation.nearest import SliceGallery
@@ -130,7 +130,8 @@ class GenerationWorkflow:
     def run(self) -> Outcome | None:
         """Make the plan and run it.
 
-        Started by torchrun, the processes share the images; the files are those of one process.
+        Started by torchrun, the processes share the images; the files are those of one process. A run that
+        was cut off goes on: what is in the folder and whole is kept, and the files are those of one run.
 
         Returns:
             What became of the plan; None after a dry run.
@@ -169,11 +170,11 @@ class GenerationWorkflow:
             Provenance(*self.naming, self.networks.hashes()),
             self.rules.pairing.placement,
         )
-        in_first(partial(self._begin, output))
+        done = in_first(partial(self._begin, output))
         outcome = Outcome()
         finish = partial(output.finish, outcome, self._facts(machinery.limits))
         try:
-            run_plan(plan, machinery, output.keep, outcome)
+            run_plan(plan, machinery, output.keep, outcome, done=done)
         except GateError:
             # A run that is stopped still says what it made and what was rejected.
             in_first(finish)
@@ -188,9 +189,9 @@ class GenerationWorkflow:
             )
         return outcome
 
-    def _begin(self, output: RunOutput) -> None:
+    def _begin(self, output: RunOutput) -> dict[int, list[GateResult]]:
         prepare_output_dir(self.output_dir, plan_id=output.plan_id, overwrite=self.overwrite)
-        output.begin()
+        return output.begin()
 
     @cached_property
     def cohort(self) -> Cohort:
