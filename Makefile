@@ -14,12 +14,12 @@ PHANTOM := $(DEMO)/.phantom
 DEMO_IMAGES ?= 8
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test test-long check bench clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
 	@echo "usage: make TARGET"
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while read -r name text; do printf '  %-8s%s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while read -r name text; do printf '  %-11s%s\n' "$$name" "$$text"; done
 
 setup: $(INSTALLED) ## make .venv and install the package with its tools
 	@echo "setup: $(VENV) is up to date"
@@ -63,6 +63,10 @@ demo: $(INSTALLED) $(PHANTOM) ## turn healthy phantom slices into tumor slices, 
 test: $(INSTALLED) ## run all tests on JOBS=2 processes; PYTEST_ARGS are added
 	@echo "test: running the tests on $(JOBS) processes"
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+
+test-long: $(INSTALLED) ## kill generation and training again and again, some minutes
+	@echo "test-long: running the long tests on one process"
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -m long -s tests/long $(PYTEST_ARGS)
 
 check: $(INSTALLED) ## ruff, mypy, and the rules of the config files
 	@echo "check: ruff"

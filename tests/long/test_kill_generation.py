@@ -1,0 +1,84 @@
+"""Generation, killed again and again: no image is lost or there twice, every byte is that of one run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcf_bundle.errors import IncompleteError
+from mcf_bundle.generation.run_output import RunOutput
+from mcf_bundle.generation.workflow import GenerationWorkflow
+from tests.generation.bundle_runs import PICKY_GATE, gate, make_workflow, sharing
+from tests.long.killing import duration_of, see_through
+
+pytestmark = pytest.mark.long
+
+SETTINGS = {"num_images": 8, "compute_batch": 2, "steps": 1, "guidance_scale": 0.0}
+GENERATION_KILLS, MERGING_KILLS = 50, 15
+KILLS_A_RUN = 5
+
+
+@pytest.fixture(scope="module")
+def whole(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GenerationWorkflow]:
+    """A run that nobody disturbed."""
+    workflow = make_workflow(phantom_cohort, tmp_path_factory.mktemp("whole"), **SETTINGS)
+    with gate(PICKY_GATE):
+        generate(workflow)
+        yield workflow
+
+
+def generate(workflow: GenerationWorkflow) -> None:
+    """Run it; rows whose spares the gate rejected are missing in every run."""
+    with suppress(IncompleteError):
+        workflow.run()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Return every file but run.json, which tells when and how long the run went."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "run.json"]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def kill_again_and_again(
+    whole: GenerationWorkflow, folder: Path, kills: int, prepare: Callable[[GenerationWorkflow], Any]
+) -> None:
+    """Kill runs in one folder after the other until there were enough kills; compare each that ends."""
+    expected, dice = files_of(whole.output_dir), random.Random(0)
+    seconds = duration_of(partial(generate, sharing(whole, folder / "timed", **SETTINGS)))
+    killed = runs = 0
+    while killed < kills:
+        output_dir = folder / f"run_{runs}"
+        workflow = sharing(whole, output_dir, **SETTINGS)
+        prepare(workflow)
+        found = see_through(
+            partial(generate, workflow), dice, longest_s=seconds, most_kills=min(KILLS_A_RUN, kills - killed)
+        )
+        assert files_of(output_dir) == expected
+        killed, runs = killed + found.kills, runs + 1
+    print(f"\n{killed} kills in {runs} runs of {seconds:.1f} s, {runs} of {runs} ended with the same bytes")
+
+
+def test_generation_survives_being_killed_at_any_moment(whole: GenerationWorkflow, tmp_path: Path) -> None:
+    kill_again_and_again(whole, tmp_path, GENERATION_KILLS, lambda workflow: None)
+
+
+def test_merging_survives_being_killed_at_any_moment(
+    whole: GenerationWorkflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_before_merging(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def make_images(workflow: GenerationWorkflow) -> None:
+        """Leave a folder in which all images are there and nothing is merged."""
+        with monkeypatch.context() as patch:
+            patch.setattr(RunOutput, "finish", stop_before_merging)
+            with pytest.raises(KeyboardInterrupt):
+                workflow.run()
+
+    kill_again_and_again(whole, tmp_path, MERGING_KILLS, make_images)
