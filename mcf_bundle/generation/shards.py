@@ -48,7 +48,7 @@ class ManifestShards:
                 write_atomically(self.folder / KEPT, text.encode())
             for path in old:
                 if not kept or path.name != KEPT:
-                    path.unlink()
+                    path.unlink(missing_ok=True)  # a half-written one was replaced above
         except OSError as error:
             raise unwritable(self.folder, error) from error
 

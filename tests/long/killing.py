@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-HANGING_S = 120
+HANGING_S = 300
 """A process that takes longer hangs: it prints where, and fails."""
 
 tqdm.monitor_interval = 0  # its thread could hold the bars' lock while a process is forked
