@@ -60,7 +60,9 @@ def exit_with(error: BaseException) -> NoReturn:
     sys.stdout.flush()
     if _debugging():
         traceback.print_exception(error)
-    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    # One write for the line and its end: `print` makes two, and another process may print in between.
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.stderr.flush()
     raise SystemExit(exit_code)
 
 

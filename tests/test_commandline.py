@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -177,6 +178,24 @@ def test_message_with_line_breaks_becomes_one_line(capsys: pytest.CaptureFixture
         exit_with(DataError("a\nb.tif", "two\nlines", "rename it"))
     assert caught.value.code == 1
     assert capsys.readouterr().err == "error: a b.tif: two lines; rename it\n"
+
+
+def test_the_line_is_one_write_so_that_processes_which_end_together_keep_theirs_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Unbuffered(io.StringIO):
+        """A stream like stderr, which sends each write out at once."""
+
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    written: list[str] = []
+    monkeypatch.delenv("MCF_DEBUG", raising=False)
+    monkeypatch.setattr(sys, "stderr", Unbuffered())
+    with pytest.raises(SystemExit):
+        exit_with(INCOMPLETE)
+    assert written == [f"{LINE}\n"]
 
 
 def test_prepare_of_a_missing_folder_ends_in_one_line(

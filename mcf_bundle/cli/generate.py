@@ -8,8 +8,7 @@ from pathlib import Path
 from mcf_bundle.cli.bundle_run import run_bundle
 from mcf_bundle.cli.command import Command
 from mcf_bundle.cli.options import DATASET, IDS_NOTE, OVERLAYS, SEED, count_or_balance
-
-CONFIG = "inference.json"
+from mcf_bundle.cli.recipes import INFERENCE
 
 IMAGES = {
     "--num_images": {
@@ -28,7 +27,7 @@ def _run(arguments: argparse.Namespace) -> None:
         "num_images": arguments.num_images,
         "seed": arguments.seed,
     }
-    run_bundle([CONFIG], arguments, settings)
+    run_bundle(INFERENCE.files(), arguments, settings)
 
 
 GENERATE = Command(

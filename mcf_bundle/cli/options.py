@@ -30,6 +30,13 @@ OVERLAYS: Mapping[str, Mapping[str, Any]] = {
     }
 }
 
+PRESET: Mapping[str, Mapping[str, Any]] = {
+    "--preset": {
+        "choices": ("smoke", "fast", "paper"),
+        "help": "smoke for seconds, fast (the default), paper for its settings",
+    }
+}
+
 SEED: Mapping[str, Mapping[str, Any]] = {
     "--seed": {"type": int, "metavar": "N", "help": "default: the bundle's, 0"}
 }

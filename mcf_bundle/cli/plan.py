@@ -7,8 +7,9 @@ from pathlib import Path
 
 from mcf_bundle.cli.bundle_run import run_bundle
 from mcf_bundle.cli.command import Command
-from mcf_bundle.cli.generate import CONFIG, IMAGES
+from mcf_bundle.cli.generate import IMAGES
 from mcf_bundle.cli.options import DATASET, IDS_NOTE, OVERLAYS
+from mcf_bundle.cli.recipes import INFERENCE
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -25,7 +26,7 @@ def _run(arguments: argparse.Namespace) -> None:
         "seed": arguments.seed,
         "run": [step],
     }
-    run_bundle([CONFIG], arguments, settings)
+    run_bundle(INFERENCE.files(), arguments, settings)
 
 
 PLAN = Command(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mcf_bundle.__main__ import main
+from mcf_bundle.cli.evaluate import SPLITS
 from mcf_bundle.cli.table import COMMANDS
+from mcf_bundle.data.splits import SPLIT_SHARES
 
 NAMES = [command.name for command in COMMANDS]
 
@@ -29,9 +31,13 @@ def test_help_fits_a_screen_of_24_by_80(
     assert max(map(len, lines)) <= 80
 
 
+def test_evaluate_knows_the_splits_by_their_names() -> None:
+    assert tuple(SPLIT_SHARES) == SPLITS
+
+
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     _, printed, _ = ending(capsys, "--help")
-    assert NAMES == ["phantom", "prepare", "train", "plan", "generate", "report"]
+    assert NAMES == ["phantom", "prepare", "train", "evaluate", "plan", "generate", "report", "judge"]
     assert all(f"  {command.name} " in printed and command.summary in printed for command in COMMANDS)
 
 
@@ -45,6 +51,11 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["generate", "--dataset_dir", "x", "--output_dir", "y", "stray"], "unrecognized arguments: stray"),
         (["train", "gates", "--dataset_dir", "x"], "invalid choice: 'gates'"),
         (["train", "--dataset_dir", "x", "--preset", "huge"], "invalid choice: 'huge'"),
+        (["evaluate", "--dataset_dir", "x", "--output_dir", "y"], "required: NETWORK"),
+        (["evaluate", "gate", "--dataset_dir", "x", "--output_dir", "y"], "invalid choice: 'gate'"),
+        (["evaluate", "segmentation", "--dataset_dir", "x"], "required: --output_dir"),
+        (["evaluate", "segmentation", "--dataset_dir", "x", "--split", "tests"], "invalid choice: 'tests'"),
+        (["judge", "--dataset_dir", "x", "--output_dir", "y"], "required: --synthetic_dir"),
         (["phantom", "--output_dir", "x", "--patients", "0"], "0 is below 1"),
         (["prepare", "--dataset_dir", "x", "--output", "y"], "required: --output_dir"),
         (["report"], "required: OUT"),
