@@ -23,7 +23,7 @@ class IntensityScale:
     background: tuple[float, ...]
     span: tuple[float, ...]
 
-    def normalize(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def normalize(self, image: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Map stored gray levels (..., C, H, W) to float32, about [0, 1]; the brightest 0.5 % exceed 1."""
         background, span = self._columns()
         result = image.astype(np.float32)

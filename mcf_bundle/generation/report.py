@@ -38,11 +38,13 @@ class Section:
         title: heading, also in the page's table of contents.
         tables: shown in this order, small ones two side by side.
         text: a paragraph above them.
+        drawings: ``<svg>`` elements of our own, whose texts are escaped already; shown above the tables.
     """
 
     title: str
     tables: tuple[Table, ...]
     text: str = ""
+    drawings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def render(content: ReportContent) -> str:
         parts.append(f'<h2 id="section-{number}">{escape(section.title)}</h2>')
         if section.text:
             parts.append(f"<p>{escape(section.text)}</p>")
+        parts += [f'<figure class="drawing">{drawing}</figure>' for drawing in section.drawings]
         parts.append(f'<div class="tables">{"".join(map(render_table, section.tables))}</div>')
     return "\n".join(part for part in [*parts, "</main></body></html>"] if part) + "\n"
 

@@ -42,6 +42,9 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin-top: 1.6rem; fon
   margin: 0 0 1.1rem; padding: .9rem 1.1rem 1rem; background: var(--card); border: 1px solid var(--line);
   border-radius: 8px;
 }
+.drawing { margin: 0 0 1.1rem; padding: .9rem 1.1rem; background: var(--card); border: 1px solid var(--line);
+  border-radius: 8px; }
+.drawing svg { display: block; width: 100%; height: auto; }
 .tables { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1.1rem;
   align-items: start; grid-auto-flow: dense; }
 .tables .table { margin: 0; }

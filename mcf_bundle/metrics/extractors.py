@@ -201,7 +201,7 @@ def load_extractor(
     """
     extractor = get_extractor(name)
     check_device(device)
-    path = _weights_path(extractor, weights)
+    path = weights_path(extractor, weights)
     found, expected = hash_file(path), (sha256 or extractor.sha256).lower()
     if not expected and extractor.url:
         problem = f"no checksum of {extractor.weights} is published, and none was given"
@@ -223,7 +223,12 @@ def way_to_get(extractor: Extractor) -> str:
     return f"get {extractor.weights} (license: {extractor.license}) with {command}"
 
 
-def _weights_path(extractor: Extractor, weights: str | Path | None) -> Path:
+def weights_path(extractor: Extractor, weights: str | Path | None) -> Path:
+    """Return the file that an extractor's weights are read from.
+
+    Raises:
+        CheckpointError: there is none.
+    """
     if weights is None and not extractor.url:
         weights = bundle_root("mcf_diffusion") / "models" / "model_gate.pt"
     if weights is None:
