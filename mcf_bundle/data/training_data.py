@@ -10,17 +10,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mcf_bundle.arguments import as_path, check_seed
+from mcf_bundle.arguments import as_path, check_seed, check_whole
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.generated_case import counted_slices, is_generated, read_origins
 from mcf_bundle.data.level_matching import match_levels
 from mcf_bundle.data.lgg import Cohort, dataset_root, join_cohorts, read_cohort
 from mcf_bundle.data.normalization import estimate_intensity_scale
-from mcf_bundle.data.splits import TRAIN, patient_traits, split_patients
+from mcf_bundle.data.splits import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    PatientTraits,
+    assign_folds,
+    patient_traits,
+    split_patients,
+)
 from mcf_bundle.data.survey import Survey, survey_volumes
 from mcf_bundle.data.triplet_dataset import SliceRef
 from mcf_bundle.data.volume import Channel, Volume
-from mcf_bundle.errors import DataError, LeakageError
+from mcf_bundle.errors import ArgumentError, DataError, LeakageError
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +64,12 @@ class TrainingData:
         split_seed: seed of the split by patient.
         skip_bad_patients: leave damaged patients out instead of stopping.
         pinned_to_train: patients that must train, see `split_patients`.
+        fold: which fold of the training and validation patients together validates while the others train,
+            from 0; test patients stay test patients. None keeps the split.
+        folds: number of folds, 2 or more.
+
+    Raises:
+        ArgumentError: a seed, fold or number of folds is none.
     """
 
     def __init__(
@@ -66,11 +80,20 @@ class TrainingData:
         split_seed: int = 0,
         skip_bad_patients: bool = False,
         pinned_to_train: Sequence[str] = (),
+        fold: int | None = None,
+        folds: int = 5,
     ) -> None:
         self.dataset_dir, self.split_seed = as_path(dataset_dir, "dataset_dir"), split_seed
         self.synthetic_dir = None if synthetic_dir is None else as_path(synthetic_dir, "synthetic_dir")
         check_seed("split_seed", split_seed)
         self.skip_bad_patients, self.pinned_to_train = skip_bad_patients, tuple(pinned_to_train)
+        check_whole("folds", folds, least=2)
+        if fold is not None:
+            check_whole("fold", fold)
+            if fold >= folds:
+                problem = f"there are {folds} folds, counted from 0, and no number {fold}"
+                raise ArgumentError("fold", problem, f"choose 0 to {folds - 1}")
+        self.fold, self.folds = fold, folds
 
     @cached_property
     def cohort(self) -> Cohort:
@@ -111,6 +134,8 @@ class TrainingData:
                 "all cases are generated: hosts and donors stand in several splits, judge nothing by it"
             )
         splits = split_patients(traits, self.split_seed, pinned_to_train=self.pinned_to_train)
+        if self.fold is not None:
+            splits |= self._fold_splits([item for item in traits if splits[item.patient] != TEST])
         for case, patients in self.origins.items():
             for patient in patients:
                 if splits.get(patient, TRAIN) != TRAIN:
@@ -118,6 +143,17 @@ class TrainingData:
                     remedy = "generate with the same split_seed, or train with the one of that run"
                     raise LeakageError(self.synthetic_dir or self.dataset_dir, problem, remedy)
         return splits
+
+    def _fold_splits(self, traits: Sequence[PatientTraits]) -> dict[str, str]:
+        """Let one fold validate and the others train; generated cases and pinned patients train."""
+        real = [item for item in traits if not is_generated(item.patient)]
+        if len(real) < self.folds:
+            problem = f"{len(real)} training and validation patients make no {self.folds} folds"
+            raise ArgumentError("folds", problem, "choose fewer folds, or add patients")
+        number = assign_folds(real, self.split_seed, self.folds)
+        validating = {patient for patient in number if number[patient] == self.fold}
+        validating -= set(self.pinned_to_train)
+        return {item.patient: VALIDATION if item.patient in validating else TRAIN for item in traits}
 
     def volumes(self, split: str) -> list[Volume]:
         """Return the patients of a split, ordered by name."""
@@ -139,8 +175,13 @@ class TrainingData:
             return list(self.survey.cases)
         return list(survey_volumes(self.volumes(split), self.survey.template).cases)
 
-    def slices(self, split: str) -> list[SliceRef]:
+    def slices(self, split: str, *, min_foreground: float = MIN_FOREGROUND) -> list[SliceRef]:
         """Return the slices of a split whose foreground is large enough.
+
+        Args:
+            split: TRAIN, VALIDATION or TEST.
+            min_foreground: least share of a slice above the background; 0 takes every slice, as an evaluation
+                should.
 
         Raises:
             DataError: if there are none.
@@ -149,7 +190,7 @@ class TrainingData:
         for volume in self.volumes(split):
             scale = estimate_intensity_scale(volume.image)
             flair = scale.normalize(volume.image)[:, Channel.FLAIR]
-            large = np.mean(flair > FOREGROUND_LEVEL, axis=(1, 2)) >= MIN_FOREGROUND
+            large = np.mean(flair > FOREGROUND_LEVEL, axis=(1, 2)) >= min_foreground
             counted = counted_slices(volume.patient, volume.slice_numbers)
             found += [SliceRef(volume, scale, index) for index in counted if large[index]]
         if not found:

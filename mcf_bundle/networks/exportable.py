@@ -11,7 +11,20 @@ from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
 
-class ExportableNetwork(nn.Module):
+class CheckpointNetwork(nn.Module):
+    """A network that takes the whole content of a checkpoint of this project for its weights."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Load weights, also from the whole content of a checkpoint of this project.
+
+        The model zoo's checks and `ckpt_export` without `key_in_ckpt` hand over what a file holds, here
+        {"model": weights, "meta": facts}.
+        """
+        weights = state_dict["model"] if state_dict.keys() == {"model", "meta"} else state_dict
+        return super().load_state_dict(weights, *args, **kwargs)
+
+
+class ExportableNetwork(CheckpointNetwork):
     """A network called as network(x, timesteps), which MONAI's `ckpt_export` turns into TorchScript.
 
     ``torch.jit.script`` fails on the U-Nets of MONAI 1.6.1, and `ckpt_export` offers nothing else that keeps
@@ -39,15 +52,6 @@ class ExportableNetwork(nn.Module):
         sides = [self.size_divisor * (2 + axis) for axis in range(self.spatial_dims)]
         noise = torch.randn(2, self.in_channels, *sides, generator=torch.Generator().manual_seed(0))
         return noise.to(weight), torch.tensor([10, 500], device=weight.device)
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Load weights, also from the whole content of a checkpoint of this project.
-
-        The model zoo's checks and `ckpt_export` without `key_in_ckpt` hand over what a file holds, here
-        {"model": weights, "meta": facts}.
-        """
-        weights = state_dict["model"] if state_dict.keys() == {"model", "meta"} else state_dict
-        return super().load_state_dict(weights, *args, **kwargs)
 
     def __prepare_scriptable__(self) -> nn.Module:
         """Return what ``torch.jit.script`` compiles in the place of this network, which stays as it is."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,11 +32,13 @@ def get_precision(name: str) -> torch.dtype | None:
     return PRECISIONS[name]
 
 
-def autocast_call(network: nn.Module, precision: str, *, channels_last: bool = False) -> Network:
+def autocast_call(network: nn.Module, precision: str, *, channels_last: bool = False) -> Callable[..., Any]:
     """Wrap a network so that autocast surrounds its call alone, and its output is float32.
 
+    An output is a tensor, or tensors by name as a network's own losses.
+
     Args:
-        network: called as network(x, timesteps).
+        network: called as network(x, timesteps), or with x and whatever else it takes.
         precision: a key of `PRECISIONS`.
         channels_last: memory format of 2D inputs and of the network's own weights, which are laid out anew in
             place, with the same values; faster forward, slower backward on CPUs.
@@ -47,11 +50,13 @@ def autocast_call(network: nn.Module, precision: str, *, channels_last: bool = F
     if channels_last and any(parameter.ndim == 4 for parameter in network.parameters()):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def call(x: Tensor, timesteps: Tensor) -> Tensor:
+    def call(x: Tensor, *arguments: Tensor) -> Any:
         if channels_last and x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
-            output = network(x, timesteps)
+            output = network(x, *arguments)
+        if isinstance(output, Mapping):
+            return {name: value.float() for name, value in output.items()}
         return output.float()
 
     return call

@@ -6,6 +6,7 @@ from typing import Any
 
 from mcf_bundle.arguments import as_path, check_count, check_device, check_number
 from mcf_bundle.errors import ArgumentError
+from mcf_bundle.networks.precision import get_precision
 
 
 def check_training_settings(
@@ -18,6 +19,7 @@ def check_training_settings(
     max_step: Any = None,
     crop: Any = None,
     size_divisor: int = 1,
+    precision: Any = "float32",
 ) -> None:
     """Refuse settings that would only fail after a while, or pass in silence.
 
@@ -30,6 +32,7 @@ def check_training_settings(
         max_step: largest noise step; the gate judges images without noise, so its is 0.
         crop: side of the training crops, pixels, or None.
         size_divisor: what the network's input sides must be multiples of.
+        precision: type that the network computes in, see `PRECISIONS`.
 
     Raises:
         ArgumentError: names the setting.
@@ -42,6 +45,9 @@ def check_training_settings(
         if value is not None:
             check_count(name, value)
     check_number("learning_rate", learning_rate, above=0)
+    get_precision(precision)
+    if precision == "float16":
+        raise ArgumentError("precision", "float16 underflows in training", "choose bfloat16 or float32")
     if kind == "gate" and max_step != 0:
         remedy = "list train_gate.json after other overlays"
         raise ArgumentError("max_step", f"the gate is trained without noise, got {max_step!r}", remedy)

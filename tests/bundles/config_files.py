@@ -10,16 +10,20 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 OVERLAYS: Mapping[str, tuple[str, ...]] = {
-    "presets/smoke.json": ("mcf_diffusion/train.json", "mcf_diffusion/train_classifier.json"),
-    "presets/fast.json": ("mcf_diffusion/train.json", "mcf_diffusion/train_classifier.json"),
+    "presets/smoke.json": (
+        *("mcf_diffusion/train.json", "mcf_diffusion/train_classifier.json", "tumor_segmentation/train.json"),
+    ),
+    "presets/fast.json": (
+        *("mcf_diffusion/train.json", "mcf_diffusion/train_classifier.json", "tumor_segmentation/train.json"),
+    ),
     "presets/paper.json": ("mcf_diffusion/train.json",),
     "presets/paper_classifier.json": ("mcf_diffusion/train_classifier.json",),
     "datasets/lgg.json": ("*/train*.json", "*/inference.json"),
     "datasets/phantom.json": ("*/train*.json", "*/inference.json"),
     "hardware/cpu.json": ("*/train*.json", "*/inference.json"),
     "hardware/gpu.json": ("*/train*.json", "*/inference.json"),
-    "hardware/multi_gpu_generate.json": ("*/inference.json",),
-    "hardware/multi_gpu_train.json": ("mcf_diffusion/train.json", "mcf_diffusion/train_classifier.json"),
+    "hardware/multi_gpu_generate.json": ("mcf_diffusion/inference.json",),
+    "hardware/multi_gpu_train.json": ("*/train.json", "mcf_diffusion/train_classifier.json"),
 }
 """Bundle configs, `<bundle>/<file>` with wildcards, that an overlay in configs/ is listed after."""
 

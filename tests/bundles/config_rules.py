@@ -15,8 +15,8 @@ from monai.bundle.properties import InferProperties, TrainProperties
 
 LONGEST_EXPRESSION = 80
 LARGEST_REPEATED_SUBTREE = 12
-STRUCTURE = {"imports", "initialize", "run", "finalize", "bundle_root"}
-"""Ids that MONAI reads by itself when it runs a bundle."""
+STRUCTURE = {"imports", "initialize", "run", "finalize", "bundle_root", "displayable_configs"}
+"""Ids that MONAI reads by itself when it runs a bundle, and MONAI Label when it serves one."""
 
 PROPERTIES = {
     item["id"].replace("::", "#") for table in (TrainProperties, InferProperties) for item in table.values()

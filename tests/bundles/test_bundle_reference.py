@@ -14,7 +14,7 @@ from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.pairing import PairingRules
 from tests.bundles.config_files import ROOT, read
 
-CONFIGS = ROOT / "bundles" / "mcf_diffusion" / "configs"
+BUNDLES = ROOT / "bundles"
 PAGE = (ROOT / "docs" / "bundle_reference.md").read_text()
 NO_IDS = {"imports", "bundle_root", "initialize", "run", "finalize"}
 """Keys that are MONAI's or find the bundle; nobody sets them."""
@@ -24,7 +24,25 @@ PHRASES = {
     "cuda if there is one, else cpu": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
     "8 on a GPU, else 4": "$8 if torch.device(@device).type == 'cuda' else 4",
     "true on a GPU, else false": "$torch.device(@device).type == 'cuda'",
+    "1 with `neighbors`, else 0": "$1 if @neighbors else 0",
+    "`context` with `neighbors`, else none": "$['context'] if @neighbors else []",
 }
+
+
+SECTIONS = [
+    *("inference.json", "train.json", "train_classifier.json", "evaluate_images.json"),
+    *("tumor_segmentation/train.json", "tumor_segmentation/inference.json"),
+    *("tumor_classification/train.json", "tumor_classification/inference.json"),
+]
+"""Titles of the sections on a config that stands alone."""
+
+EVALUATIONS = ["evaluate.json", "tumor_segmentation/evaluate.json", "tumor_classification/evaluate.json"]
+
+
+def config_of(title: str) -> dict[str, Any]:
+    """Return the config that a section describes: a bundle's, of mcf_diffusion where none is named."""
+    bundle, _, name = title.rpartition("/")
+    return read(BUNDLES / (bundle or "mcf_diffusion") / "configs" / name)
 
 
 def section(title: str) -> str:
@@ -80,22 +98,24 @@ def documented(name: str) -> tuple[dict[str, Any], set[str]]:
     return defaults, objects_of(text) | {key for key in RULES if name == "inference.json"}
 
 
-@pytest.mark.parametrize("name", ["inference.json", "train.json", "train_classifier.json"])
+@pytest.mark.parametrize("name", SECTIONS)
 def test_the_page_lists_every_id_of_a_config_and_no_other(name: str) -> None:
     defaults, objects = documented(name)
     listed = {key for key in defaults if "#" not in key} | objects
     listed |= {"pool_rules"} if name == "inference.json" else set()
-    assert listed == read(CONFIGS / name).keys() - NO_IDS
+    assert listed == config_of(name).keys() - NO_IDS
 
 
-def test_the_page_lists_what_evaluate_adds_to_train() -> None:
-    added = read(CONFIGS / "evaluate.json").keys() - read(CONFIGS / "train.json").keys()
-    assert documented("evaluate.json")[0].keys() == {key for key in added if "#" not in key} - {"trained"}
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_the_page_lists_what_evaluate_adds_to_train(name: str) -> None:
+    added = config_of(name).keys() - config_of(name.replace("evaluate", "train")).keys()
+    added = {key for key in added if not key.startswith("+")}
+    assert documented(name)[0].keys() == {key for key in added if "#" not in key} - {"trained"}
 
 
-@pytest.mark.parametrize("name", ["inference.json", "train.json", "train_classifier.json", "evaluate.json"])
+@pytest.mark.parametrize("name", [*SECTIONS, *EVALUATIONS])
 def test_the_page_s_defaults_are_the_config_s(name: str) -> None:
-    config = ConfigParser(read(CONFIGS / name))
+    config = ConfigParser(config_of(name))
     defaults = documented(name)[0]
     own = {key: value for key, value in defaults.items() if "#" not in key}
     assert own == {key: config[key] for key in own}

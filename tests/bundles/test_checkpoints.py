@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from mcf_bundle.networks.checkpoint import load_network, read_checkpoint
+from mcf_bundle.networks.exportable import ExportableNetwork
 from tests.bundles.bundle_rules import served_weights, weight_mismatches
 from tests.bundles.config_rules import nodes_of
 
@@ -21,13 +22,15 @@ ROOT = Path(__file__).resolve().parents[2]
 LARGEST_FILE_BYTES = 25_000_000
 """What the model zoo takes without an entry in large_files.yml."""
 
+LOADERS = (".load_trained", ".load_classifiers")
+
 CONFIGS = {path.parents[1]: path for path in sorted(ROOT.glob("bundles/*/configs/inference.json"))}
 
 
 def roles(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return each `load_trained` of a config, by the id of the file that it loads."""
+    """Return what loads weights in a config, by the id of the file that it loads."""
     nodes = [node for _, node in nodes_of(config) if isinstance(node, dict)]
-    loaders = [node for node in nodes if str(node.get("_target_", "")).endswith(".load_trained")]
+    loaders = [node for node in nodes if str(node.get("_target_", "")).endswith(LOADERS)]
     return {node["ckpt"].removeprefix("@"): node for node in loaders}
 
 
@@ -43,7 +46,12 @@ class Shipped:
         parser = ConfigParser({**config, "bundle_root": str(bundle)})
         self.path = Path(parser.get_parsed_content(key))
         self.network: nn.Module = parser.get_parsed_content(loader["network"].removeprefix("@"))
-        self.preset, self.kind = config["preset"], loader["kind"]
+        preset = loader.get("preset", "")
+        self.preset = (
+            parser.get_parsed_content(preset[1:]) if preset.startswith("@") else self.network.architecture
+        )
+        self.kind = loader.get("kind", "classifier")
+        self.has_steps = isinstance(self.network, ExportableNetwork)
 
 
 @pytest.fixture(scope="module", params=SHIPPED, ids=lambda item: f"{item[0].name}-{item[1]}")
@@ -103,17 +111,19 @@ def test_patients_are_stored_as_hashes_only(shipped: Shipped, content: dict[str,
     assert b"TCGA" not in shipped.path.read_bytes()
 
 
-def test_the_story_is_told_in_plain_values(content: dict[str, Any]) -> None:
+def test_the_story_is_told_in_plain_values(shipped: Shipped, content: dict[str, Any]) -> None:
     info = content["meta"]["info"]
     leaves = [value for _, value in nodes_of(info) if not isinstance(value, dict | list)]
     assert all(value is None or isinstance(value, str | int | float | bool) for value in leaves)
-    assert {"epoch", "seed", "split_seed", "max_step"} <= info.keys()
+    assert {"epoch", "seed", "split_seed", *(["max_step"] if shipped.has_steps else [])} <= info.keys()
     assert not any(isinstance(value, str) and "/" in value for value in leaves)
 
 
 def test_the_network_knows_the_steps_that_generation_shows_it(
     shipped: Shipped, content: dict[str, Any]
 ) -> None:
+    if not shipped.has_steps:
+        pytest.skip("it sees no noise")
     config = json.loads(CONFIGS[shipped.path.parents[1]].read_text())
     largest = 0 if shipped.kind == "gate" else config["start_step"]
     assert content["meta"]["info"]["max_step"] >= largest
@@ -122,10 +132,12 @@ def test_the_network_knows_the_steps_that_generation_shows_it(
 def test_the_network_has_learned_something(shipped: Shipped, content: dict[str, Any]) -> None:
     """A fresh denoiser gives 0 everywhere, a fresh classifier has the weights of its seed."""
     load_network(shipped.network, shipped.path, preset=shipped.preset, kind=shipped.kind)
-    channels = shipped.network.in_channels
+    first = next(shipped.network.parameters())
+    channels = shipped.network.in_channels if shipped.has_steps else first.shape[1]
     x = torch.randn(1, channels, 64, 64, generator=torch.Generator().manual_seed(0))
+    inputs = (x, torch.tensor([299])) if shipped.has_steps else (x,)
     with torch.no_grad():
-        output = shipped.network.eval()(x, torch.tensor([299]))
+        output = shipped.network.eval()(*inputs)
     assert output.isfinite().all()
     if shipped.kind == "denoiser":
         assert output.std() > 0.5

@@ -18,7 +18,7 @@ from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
 from mcf_bundle.data.survey import Survey
 from mcf_bundle.data.training_data import TrainingData
 from mcf_bundle.data.volume import Label, Volume
-from mcf_bundle.errors import DataError, LeakageError
+from mcf_bundle.errors import ArgumentError, DataError, LeakageError
 
 COUNT = 21
 
@@ -216,3 +216,53 @@ def test_folders_that_do_not_go_together_are_refused(phantom_cohort: Path, tmp_p
         _ = TrainingData(phantom_cohort, synthetic_dir=other).cohort
     with pytest.raises(DataError, match="give each patient once"):
         _ = TrainingData(phantom_cohort, synthetic_dir=phantom_cohort).cohort
+
+
+# --- Folds -----------------------------------------------------------------------------------------
+
+
+def names_of(data: TrainingData, split: str) -> set[str]:
+    return {volume.patient for volume in data.volumes(split)}
+
+
+def test_each_patient_validates_in_one_fold_and_test_patients_in_none(
+    phantom_cohort: Path, data: TrainingData
+) -> None:
+    folds = [TrainingData(phantom_cohort, fold=fold, folds=3) for fold in range(3)]
+    for item in folds:
+        assert names_of(item, TEST) == names_of(data, TEST)
+        assert not names_of(item, TRAIN) & names_of(item, VALIDATION)
+    validating = [patient for item in folds for patient in names_of(item, VALIDATION)]
+    assert len(validating) == len(set(validating))
+    assert set(validating) == names_of(data, TRAIN) | names_of(data, VALIDATION)
+
+
+def test_a_pinned_patient_trains_in_every_fold(phantom_cohort: Path) -> None:
+    patient = TrainingData(phantom_cohort, fold=0, folds=3).volumes(VALIDATION)[0].patient
+    pinned = TrainingData(phantom_cohort, fold=0, folds=3, pinned_to_train=[patient])
+    assert patient in names_of(pinned, TRAIN)
+
+
+@pytest.mark.parametrize(
+    ("fold", "folds", "problem"),
+    [
+        (5, 5, "there are 5 folds, counted from 0, and no number 5; choose 0 to 4"),
+        (-1, 5, "fold"),
+        (0.5, 5, "fold"),
+        (0, 1, "folds"),
+    ],
+)
+def test_a_bad_fold_is_refused(fold: int, folds: int, problem: str) -> None:
+    with pytest.raises(ArgumentError, match=problem):
+        TrainingData("nowhere", fold=fold, folds=folds)
+
+
+def test_more_folds_than_patients_are_refused(phantom_cohort: Path) -> None:
+    with pytest.raises(ArgumentError, match="make no 50 folds; choose fewer"):
+        TrainingData(phantom_cohort, fold=0, folds=50).volumes(TRAIN)
+
+
+def test_every_slice_is_there_without_a_least_foreground(data: TrainingData) -> None:
+    every = sum(len(volume.slice_numbers) for volume in data.volumes(TRAIN))
+    assert len(data.slices(TRAIN, min_foreground=0)) == every
+    assert len(data.slices(TRAIN, min_foreground=0.4)) < every
