@@ -1,0 +1,135 @@
+"""The tables of docs/results and the figures in metadata.json are those of the stored summaries."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.bundles.config_files import ROOT
+
+RESULTS = ROOT / "docs" / "results"
+PAGE = (RESULTS / "networks.md").read_text()
+
+DENOMINATORS = ("tumor slices", "all slices", "pooled per patient")
+SEGMENTATION = ("dice", "jaccard", "hd95", "asd")
+CLASSIFICATION = (
+    *("accuracy", "balanced_accuracy", "f1", "sensitivity", "specificity", "mcc", "auc"),
+    "calibration_error",
+)
+SETS = (
+    ("all slices", "classifier"),
+    ("level-matched slices", "classifier"),
+    ("level-matched slices", "level alone"),
+)
+
+
+def stored(task: str, split: str, *keys: str) -> dict[tuple[str, ...], dict[str, str]]:
+    """Return the rows of a summary that an evaluation wrote, by the named columns."""
+    with (RESULTS / f"{task}_{split}.csv").open(newline="") as file:
+        return {tuple(row[key] for key in keys): row for row in csv.DictReader(file)}
+
+
+def sha256(path: Path) -> str:
+    """Return the hash that a card names."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def interval(row: Mapping[str, str], value: str, digits: int) -> str:
+    """Write a figure with its interval."""
+    figure, low, high = (f"{float(row[name]):.{digits}f}" for name in (value, "low", "high"))
+    return f"{figure} ({low} to {high})"
+
+
+def segmentation_lines(split: str) -> list[str]:
+    """Return a split's lines of the table of the segmenter."""
+    rows = stored("segmentation", split, "metric", "denominator")
+    lines = []
+    for denominator in DENOMINATORS:
+        for metric in SEGMENTATION:
+            row = rows.get((metric, denominator))
+            if row is not None:
+                digits = 1 if row["unit"] else 3
+                figure, spread = interval(row, "mean", digits), f"{float(row['sd']):.{digits}f}"
+                missed = f"{row['empty_prediction']}, {row['empty_reference']}"
+                cells = (split, denominator, metric, figure, spread, row["n"], row["patients"], missed)
+                lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def classification_lines(split: str) -> list[str]:
+    """Return a split's lines of the table of the classifier."""
+    rows = stored("classification", split, "slices", "scores", "metric")
+    lines = []
+    for slices, scores in SETS:
+        found = [rows[slices, scores, metric] for metric in CLASSIFICATION]
+        figures = [interval(row, "value", 3) for row in found]
+        counts = f"{found[0]['n']}, {found[0]['tumor']}, {found[0]['patients']}"
+        lines.append("| " + " | ".join((split, slices, scores, counts, *figures)) + " |")
+    return lines
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("lines", [segmentation_lines, classification_lines])
+def test_the_page_s_tables_are_the_stored_summaries(lines, split: str) -> None:
+    of_this = [line for line in PAGE.splitlines() if line.startswith(f"| {split} |")]
+    expected = lines(split)
+    assert [line for line in of_this if line in expected] == expected
+
+
+def test_the_page_has_no_other_lines() -> None:
+    both = [line for split in ("validation", "test") for line in PAGE.splitlines() if f"| {split} |" in line]
+    expected = [*segmentation_lines("validation"), *segmentation_lines("test")]
+    expected += [*classification_lines("validation"), *classification_lines("test")]
+    assert sorted(both) == sorted(expected)
+
+
+def card(bundle: str) -> str:
+    """Return a model card as one line."""
+    return " ".join((ROOT / "bundles" / bundle / "docs" / "README.md").read_text().split())
+
+
+def test_the_segmenter_s_card_has_the_figures_and_the_hash() -> None:
+    rows = stored("segmentation", "test", "metric", "denominator")
+    slices, pooled = rows["dice", "tumor slices"], rows["dice", "pooled per patient"]
+    text = card("tumor_segmentation")
+    assert f"Dice {float(slices['mean']):.3f} on {slices['n']} tumor slices" in text
+    for row in (slices, pooled):
+        assert f"{float(row['low']):.3f} to {float(row['high']):.3f}" in text
+    assert f"{float(pooled['mean']):.3f} pooled per patient" in text
+    assert sha256(ROOT / "bundles/tumor_segmentation/models/model.pt") in text
+
+
+def test_the_classifier_s_card_has_the_figures_and_the_hash() -> None:
+    rows = stored("classification", "test", "slices", "scores", "metric")
+    text = card("tumor_classification")
+    for slices, words in (("all slices", "all"), ("level-matched slices", "")):
+        row = rows[slices, "classifier", "auc"]
+        counted = f"{float(row['value']):.3f} on {words} {row['n']}".replace("  ", " ")
+        assert counted in text
+        assert f"{float(row['low']):.3f} to {float(row['high']):.3f}" in text
+    assert sha256(ROOT / "bundles/tumor_classification/models/model.pt") in text
+
+
+def test_metadata_has_the_segmenter_s_figures() -> None:
+    metadata = json.loads((ROOT / "bundles/tumor_segmentation/configs/metadata.json").read_text())
+    rows = stored("segmentation", "test", "metric", "denominator")
+    assert metadata["eval_metrics"] == {
+        "test_dice_tumor_slices": round(float(rows["dice", "tumor slices"]["mean"]), 3),
+        "test_dice_pooled_per_patient": round(float(rows["dice", "pooled per patient"]["mean"]), 3),
+    }
+
+
+def test_metadata_has_the_classifier_s_figures() -> None:
+    metadata = json.loads((ROOT / "bundles/tumor_classification/configs/metadata.json").read_text())
+    rows = stored("classification", "test", "slices", "scores", "metric")
+    assert metadata["eval_metrics"] == {
+        "test_auc_all_slices": round(float(rows["all slices", "classifier", "auc"]["value"]), 3),
+        "test_auc_level_matched_slices": round(
+            float(rows["level-matched slices", "classifier", "auc"]["value"]), 3
+        ),
+    }
