@@ -51,6 +51,10 @@ class GateError(McfError):
     """The gate rejects so many images that the settings, not the images, must be wrong."""
 
 
+class StudyError(McfError):
+    """A study cannot go on: a run failed, or its folder holds another study's results."""
+
+
 class IncompleteError(McfError):
     """Fewer images than planned could be written; everything that passed is on disk."""
 

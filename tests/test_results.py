@@ -95,23 +95,20 @@ def card(bundle: str) -> str:
 
 def test_the_segmenter_s_card_has_the_figures_and_the_hash() -> None:
     rows = stored("segmentation", "test", "metric", "denominator")
-    slices, pooled = rows["dice", "tumor slices"], rows["dice", "pooled per patient"]
     text = card("tumor_segmentation")
-    assert f"Dice {float(slices['mean']):.3f} on {slices['n']} tumor slices" in text
-    for row in (slices, pooled):
-        assert f"{float(row['low']):.3f} to {float(row['high']):.3f}" in text
-    assert f"{float(pooled['mean']):.3f} pooled per patient" in text
+    for denominator, unit in (("tumor slices", "slices"), ("pooled per patient", "patients")):
+        row = rows["dice", denominator]
+        assert f"{interval(row, 'mean', 3)} | {row['n']} {unit} |" in text
     assert sha256(ROOT / "bundles/tumor_segmentation/models/model.pt") in text
 
 
 def test_the_classifier_s_card_has_the_figures_and_the_hash() -> None:
     rows = stored("classification", "test", "slices", "scores", "metric")
     text = card("tumor_classification")
-    for slices, words in (("all slices", "all"), ("level-matched slices", "")):
+    for slices in ("all slices", "level-matched slices"):
         row = rows[slices, "classifier", "auc"]
-        counted = f"{float(row['value']):.3f} on {words} {row['n']}".replace("  ", " ")
-        assert counted in text
-        assert f"{float(row['low']):.3f} to {float(row['high']):.3f}" in text
+        counted = f"{row['n']} slices, {row['patients']} patients"
+        assert f"| test AUC, {slices} | {interval(row, 'value', 3)} | {counted} |" in text
     assert sha256(ROOT / "bundles/tumor_classification/models/model.pt") in text
 
 
@@ -133,3 +130,47 @@ def test_metadata_has_the_classifier_s_figures() -> None:
             float(rows["level-matched slices", "classifier", "auc"]["value"]), 3
         ),
     }
+
+
+IMAGES = (RESULTS / "images.md").read_text()
+NAMES = ("synthetic", "composites", "unmodified hosts", "real training tumors")
+QUALITY = ("kid", "fid", "precision", "recall", "density", "coverage", "ms_ssim")
+
+
+def image_rows(table: str) -> list[dict[str, str]]:
+    """Return the rows of a table that evaluate_images wrote."""
+    with (RESULTS / f"images_{table}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def image_lines() -> list[str]:
+    """Return all lines of the tables of docs/results/images.md."""
+    lines = []
+    quality = {(row["region"], row["name"], row["metric"]): row for row in image_rows("quality")}
+    for region in ("whole slices", "crops around the mask"):
+        for name in NAMES:
+            found = [quality[region, name, metric] for metric in QUALITY]
+            figures = [interval(row, "value", 2 if row["metric"] == "fid" else 3) for row in found]
+            lines.append("| " + " | ".join((region, name, found[0]["n"], *figures)) + " |")
+    for row in image_rows("texture"):
+        if row["figure"] == "auc":
+            cells = ("texture AUC", row["name"], interval(row, "value", 3), row["n"], row["patients"])
+            lines.append("| " + " | ".join(cells) + " |")
+    for row in image_rows("label_consistency"):
+        cells = (row["name"], interval(row, "dice", 3), f"{float(row['sd']):.3f}", row["missed"])
+        lines.append("| " + " | ".join(("Dice", *cells, row["n"], row["patients"])) + " |")
+    for row in image_rows("memorization_summary"):
+        mean = f"{float(row['mean']):.3f} ({float(row['mean_low']):.3f} to {float(row['mean_high']):.3f})"
+        share = ""
+        if row["share"]:
+            low, high = float(row["share_low"]), float(row["share_high"])
+            share = f"{row['above']} of {row['n']} ({100 * low:.0f} to {100 * high:.0f} %)"
+        limit = f"{float(row['limit']):.3f}" if row["limit"] else ""
+        lines.append("| " + " | ".join((row["topic"], f"`{row['figure']}`", mean, limit, share)) + " |")
+    return lines
+
+
+def test_the_page_of_the_images_has_the_stored_figures_and_no_others() -> None:
+    table_lines = [line for line in IMAGES.splitlines() if line.startswith("| ") and "---" not in line]
+    heads = [line for line in table_lines if line.startswith(("| Region", "| Figure", "| Topic"))]
+    assert [line for line in table_lines if line not in heads] == image_lines()

@@ -10,7 +10,8 @@ from mcf_bundle.cli.phantom import PHANTOM
 from mcf_bundle.cli.plan import PLAN
 from mcf_bundle.cli.prepare import PREPARE
 from mcf_bundle.cli.report import REPORT
+from mcf_bundle.cli.study import STUDY
 from mcf_bundle.cli.train import TRAIN
 
-COMMANDS: tuple[Command, ...] = (PHANTOM, PREPARE, TRAIN, EVALUATE, PLAN, GENERATE, REPORT, JUDGE)
+COMMANDS: tuple[Command, ...] = (PHANTOM, PREPARE, TRAIN, EVALUATE, PLAN, GENERATE, REPORT, JUDGE, STUDY)
 """A new one is a file beside this and a word here."""

@@ -158,6 +158,25 @@ def check_train_only(datalist: Datalist, patients: Sequence[str]) -> None:
             )
 
 
+def check_same_patients(cohort: Cohort, datalist: Datalist) -> None:
+    """Refuse a cohort of other patients than those that a datalist lists or says it left out.
+
+    Raises:
+        DataError: names the first patients of one that the other lacks.
+    """
+    there = {volume.patient for volume in cohort.volumes} | set(cohort.skipped)
+    there = {patient for patient in there if not is_generated(patient)}
+    listed = {entry.patient for entry in datalist.entries if entry.root == REAL} | set(datalist.skipped)
+    for names, problem in (
+        (listed - there, "lacks patients of the datalist"),
+        (there - listed, "holds patients that the datalist does not list"),
+    ):
+        if names:
+            first = ", ".join(sorted(names)[:3])
+            remedy = "give the dataset_dir that the datalist was made from, or make it again"
+            raise DataError(cohort.root, f"{problem}: {first}", remedy)
+
+
 def to_json(datalist: Datalist) -> str:
     """Serialize, with a digest of the split that reveals later edits of it."""
     content = {

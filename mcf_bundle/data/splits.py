@@ -71,9 +71,25 @@ def split_patients(
     """
     real = [item for item in traits if not is_generated(item.patient)] or list(traits)
     splits = dict.fromkeys((item.patient for item in traits), TRAIN)
-    splits |= _deal(_stratified_order(real, split_seed), SPLIT_SHARES)
+    splits |= deal_patients(real, split_seed, SPLIT_SHARES)
     pinned = set(pinned_to_train) & splits.keys()
     return dict(sorted((splits | dict.fromkeys(pinned, TRAIN)).items()))
+
+
+def deal_patients(
+    traits: Sequence[PatientTraits], split_seed: int, shares: Mapping[str, float]
+) -> dict[str, str]:
+    """Deal patients into groups of given shares, stratified as in `split_patients`.
+
+    Args:
+        traits: one a patient; the order does not matter.
+        split_seed: seed of the order inside the strata.
+        shares: share of the patients by group, 1 in all.
+
+    Returns:
+        Group by patient, along the strata.
+    """
+    return _deal(_stratified_order(traits, split_seed), shares)
 
 
 def assign_folds(traits: Sequence[PatientTraits], split_seed: int, folds: int = 5) -> dict[str, int]:

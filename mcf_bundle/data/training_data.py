@@ -12,6 +12,7 @@ import numpy as np
 
 from mcf_bundle.arguments import as_path, check_seed, check_whole
 from mcf_bundle.data.case import Case
+from mcf_bundle.data.datalist import check_same_patients, read_datalist
 from mcf_bundle.data.generated_case import counted_slices, is_generated, read_origins
 from mcf_bundle.data.level_matching import match_levels
 from mcf_bundle.data.lgg import Cohort, dataset_root, join_cohorts, read_cohort
@@ -67,9 +68,11 @@ class TrainingData:
         fold: which fold of the training and validation patients together validates while the others train,
             from 0; test patients stay test patients. None keeps the split.
         folds: number of folds, 2 or more.
+        datalist: file that says who trains, validates and tests, in place of split_seed, pinned_to_train and
+            fold; patients that it left out take no part. None splits the patients here.
 
     Raises:
-        ArgumentError: a seed, fold or number of folds is none.
+        ArgumentError: a seed, fold or number of folds is none, or a fold is given beside a datalist.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class TrainingData:
         pinned_to_train: Sequence[str] = (),
         fold: int | None = None,
         folds: int = 5,
+        datalist: str | Path | None = None,
     ) -> None:
         self.dataset_dir, self.split_seed = as_path(dataset_dir, "dataset_dir"), split_seed
         self.synthetic_dir = None if synthetic_dir is None else as_path(synthetic_dir, "synthetic_dir")
@@ -93,7 +97,11 @@ class TrainingData:
             if fold >= folds:
                 problem = f"there are {folds} folds, counted from 0, and no number {fold}"
                 raise ArgumentError("fold", problem, f"choose 0 to {folds - 1}")
+            if datalist is not None:
+                problem = "a fold is given, and a datalist that says who validates"
+                raise ArgumentError("fold", problem, "leave one of them out")
         self.fold, self.folds = fold, folds
+        self.datalist = None if datalist is None else as_path(datalist, "datalist")
 
     @cached_property
     def cohort(self) -> Cohort:
@@ -127,7 +135,33 @@ class TrainingData:
 
     @cached_property
     def splits(self) -> dict[str, str]:
-        """Split by patient."""
+        """Split by patient; patients whom a datalist left out have none.
+
+        Raises:
+            DataError: if the datalist cannot be read or is of other patients.
+            LeakageError: if a patient stands in several splits, or a generated case shows one who does not
+                train.
+        """
+        splits = self._make_splits() if self.datalist is None else self._read_splits(self.datalist)
+        for case, patients in self.origins.items():
+            for patient in patients:
+                # Without a datalist, a name that nobody here bears is a pseudonym or of another dataset.
+                split = splits.get(patient, TRAIN if self.datalist is None else "no")
+                if split != TRAIN:
+                    problem = f"{case} shows {patient}, who belongs to the {split} set"
+                    remedy = "generate with the same split_seed, or train with the one of that run"
+                    if self.datalist is not None:
+                        remedy = "generate with the same datalist"
+                    raise LeakageError(self.synthetic_dir or self.dataset_dir, problem, remedy)
+        return splits
+
+    def _read_splits(self, path: Path) -> dict[str, str]:
+        datalist = read_datalist(path)
+        check_same_patients(self.cohort, datalist)
+        generated = (v.patient for v in self.cohort.volumes if is_generated(v.patient))
+        return {**datalist.patient_splits(), **dict.fromkeys(generated, TRAIN)}
+
+    def _make_splits(self) -> dict[str, str]:
         traits = [patient_traits(volume) for volume in self.cohort.volumes]
         if all(is_generated(item.patient) for item in traits):
             logger.warning(
@@ -136,12 +170,6 @@ class TrainingData:
         splits = split_patients(traits, self.split_seed, pinned_to_train=self.pinned_to_train)
         if self.fold is not None:
             splits |= self._fold_splits([item for item in traits if splits[item.patient] != TEST])
-        for case, patients in self.origins.items():
-            for patient in patients:
-                if splits.get(patient, TRAIN) != TRAIN:
-                    problem = f"{case} shows {patient}, who belongs to the {splits[patient]} set"
-                    remedy = "generate with the same split_seed, or train with the one of that run"
-                    raise LeakageError(self.synthetic_dir or self.dataset_dir, problem, remedy)
         return splits
 
     def _fold_splits(self, traits: Sequence[PatientTraits]) -> dict[str, str]:
@@ -157,7 +185,7 @@ class TrainingData:
 
     def volumes(self, split: str) -> list[Volume]:
         """Return the patients of a split, ordered by name."""
-        return [volume for volume in self.cohort.volumes if self.splits[volume.patient] == split]
+        return [volume for volume in self.cohort.volumes if self.splits.get(volume.patient) == split]
 
     def patients_behind(self, split: str) -> list[str]:
         """Return the names of a split's patients, and those behind the generated ones: hosts and donors."""

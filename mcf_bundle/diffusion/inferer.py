@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from monai.inferers import Inferer
@@ -32,6 +32,7 @@ class FusionInferer(Inferer):
         guidance_interval: (lowest, highest) step at which guidance acts, in [1, T]; None is all steps.
         eta: DDIM's stochasticity.
         keep_outside: hold everything outside the grown mask at the host.
+        neighbors: whether the denoiser sees the previous and the next slice, or the noisy slice alone.
         classifier: the guidance classifier.
         precision: a key of `PRECISIONS`.
 
@@ -52,6 +53,7 @@ class FusionInferer(Inferer):
         guidance_interval: Sequence[int] | None = None,
         eta: float = 0.0,
         keep_outside: bool = True,
+        neighbors: bool = True,
         classifier: nn.Module | None = None,
         precision: str = "float32",
     ) -> None:
@@ -61,6 +63,7 @@ class FusionInferer(Inferer):
         check_number("guidance_scale", guidance_scale, least=0)
         check_share("eta", eta)
         check_flag("keep_outside", keep_outside)
+        check_flag("neighbors", neighbors)
         schedule.time_pairs(start_step, steps, spacing)
         get_fusion(fusion)
         get_precision(precision)
@@ -68,24 +71,45 @@ class FusionInferer(Inferer):
         interval = _as_interval(guidance_interval, schedule.num_steps)
         if guidance_scale and classifier is None:
             raise ArgumentError("guidance_scale", "guidance needs a classifier", "give classifier_ckpt, or 0")
-        self.schedule, self.precision = schedule, precision
+        self.schedule, self.precision, self.neighbors = schedule, precision, neighbors
         self.settings = SamplerSettings(
             start_step, steps, fusion, solver, spacing, guidance_scale, interval, eta, keep_outside
         )
         self.classifier = None if classifier is None else autocast_call(classifier, precision)
 
     def describe(self) -> dict[str, Any]:
-        """Return every setting as plain values, for the plan."""
-        settings = asdict(self.settings)
+        """Return every setting as plain values, for the plan; `neighbors` only where it is False."""
+        settings = {**asdict(self.settings), "precision": self.precision}
         settings["guidance_interval"] = list(self.settings.guidance_interval)
-        return {**settings, "precision": self.precision}
+        # Plans of denoisers that see the neighbors keep their keys.
+        return settings if self.neighbors else {**settings, "neighbors": False}
+
+    @classmethod
+    def of(
+        cls, described: Mapping[str, Any], schedule: NoiseSchedule, classifier: nn.Module | None
+    ) -> FusionInferer:
+        """Make the sampler that `describe` told of.
+
+        Args:
+            described: what it returned; further keys are left alone.
+            schedule: the noise schedule.
+            classifier: the guidance classifier.
+
+        Raises:
+            KeyError: a setting is missing.
+        """
+        names = {field.name for field in fields(SamplerSettings)} - {"label"}
+        settings = {name: described[name] for name in (*sorted(names), "precision")}
+        neighbors = described.get("neighbors", True)
+        return cls(schedule, **settings, neighbors=neighbors, classifier=classifier)
 
     def __call__(  # type: ignore[override]
         self, inputs: FusionBatch, network: nn.Module, *args: Any, **kwargs: Any
     ) -> Tensor:
         """Return the generated middle slices, (B, C, H, W), float32, network range."""
         denoiser = autocast_call(network, self.precision, channels_last=True)
-        return sample_fusion(inputs, denoiser, self.classifier, self.schedule, self.settings)
+        seen = inputs if self.neighbors else replace(inputs, context=None)
+        return sample_fusion(seen, denoiser, self.classifier, self.schedule, self.settings)
 
 
 def _as_interval(interval: Sequence[int] | None, num_steps: int) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from mcf_bundle.generation.warp import pixel_factor
 from mcf_bundle.metrics.label_consistency import SHIFT, LabeledSet, label_consistency
 from mcf_bundle.networks.checkpoint import Checkpoint, load_network, read_checkpoint
 from mcf_bundle.networks.known_patients import refuse_known
-from mcf_bundle.networks.segmentation_networks import make_segmentation_network
+from mcf_bundle.networks.segmentation_networks import network_of_architecture
 
 KIND = "segmenter"
 
@@ -68,19 +68,18 @@ def load_segmenter(
         LeakageError: it was trained on one of the patients, or chosen by its results on one of the test set.
     """
     checkpoint = read_checkpoint(path)
-    parts = checkpoint.preset.split("-")
-    if checkpoint.kind != KIND or len(parts) != 3:
-        problem = f"holds a {checkpoint.kind} of preset {checkpoint.preset!r}, not a {KIND}"
+    if checkpoint.kind != KIND:
+        problem = f"holds a {checkpoint.kind}, not a {KIND}"
         raise CheckpointError(path, problem, "give a checkpoint of the bundle tumor_segmentation")
-    if parts[2] != str(len(Channel)):
-        problem = f"wants {parts[2]} channels, one slice has {len(Channel)}"
+    network = network_of_architecture(checkpoint.preset)
+    channels = next(network.parameters()).shape[1]
+    if channels != len(Channel):
+        problem = f"wants {channels} channels, one slice has {len(Channel)}"
         raise CheckpointError(
             path, problem, "give a segmenter that was trained without the slice's neighbors"
         )
     for split, patients in held_out.items():
         refuse_known(patients, checkpoint, where="segmenter_ckpt", split=split)
-    size = checkpoint.info.get("size")
-    network = make_segmentation_network(parts[0], preset=parts[1], in_channels=len(Channel), size=size)
     load_network(network, path, preset=checkpoint.preset, kind=KIND)
     return FrozenSegmenter(network.eval().requires_grad_(False).to(device), checkpoint, device)
 

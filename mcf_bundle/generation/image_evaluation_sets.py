@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from mcf_bundle.data.case import Case
-from mcf_bundle.data.datalist import read_datalist, split_digest
-from mcf_bundle.data.lgg import read_cohort
-from mcf_bundle.data.pool import Donor, DonorRules, HostRules, find_donors
+from mcf_bundle.data.pool import Donor, DonorRules, find_donors
 from mcf_bundle.data.splits import TEST, VALIDATION
 from mcf_bundle.data.survey import survey_volumes
 from mcf_bundle.errors import DataError
-from mcf_bundle.generation.finished_run import FinishedRun, candidate, read_run
+from mcf_bundle.generation.finished_run import FinishedRun, candidate
+from mcf_bundle.generation.finished_source import read_finished_source
 from mcf_bundle.generation.materials import slice_position
-from mcf_bundle.generation.output_folder import DATALIST_FILE
 from mcf_bundle.generation.placement_rules import PlacementRules
-from mcf_bundle.generation.pseudonyms import make_naming
-from mcf_bundle.generation.source import GenerationSource, PoolRules
+from mcf_bundle.generation.source import GenerationSource
 from mcf_bundle.generation.stored_tiles import StoredTiles
 
 SYNTHETIC, TRAINING, HOSTS, COMPOSITES = (
@@ -115,15 +112,8 @@ def read_evaluation_data(
         DataError: the run has no images, a file cannot be read, or the dataset is not the run's.
         LeakageError: the split in the run's folder was changed after it was written.
     """
-    run = read_run(synthetic_dir)
-    if not run.records:
-        raise DataError(synthetic_dir, "the run has no images", "generate some first")
-    datalist = read_datalist(synthetic_dir / DATALIST_FILE)
-    if split_digest(datalist) != run.plan.header["split_digest"]:
-        problem = "belongs to another plan than plan.jsonl"
-        raise DataError(synthetic_dir / DATALIST_FILE, problem, "generate the images again")
-    cohort = read_cohort(dataset_dir, skip_bad_patients=skip_bad_patients)
-    source = GenerationSource(cohort, datalist, _pool_rules(run))
+    finished = read_finished_source(dataset_dir, synthetic_dir, skip_bad_patients=skip_bad_patients)
+    source, cohort = finished.source, finished.source.cohort
     held_out = {
         split: [v for v in cohort.volumes if source.splits.get(v.patient) == split] for split in UNSEEN
     }
@@ -136,20 +126,14 @@ def read_evaluation_data(
         min_correlation=source.rules.min_correlation,
         max_disagreement=source.rules.max_disagreement,
     )
-    _, naming = make_naming(run.plan.header["provenance"], [])
-    data = EvaluationData(
-        run=run,
+    return EvaluationData(
+        run=finished.run,
         synthetic_dir=synthetic_dir,
         source=source,
-        training={naming(case.patient): case for case in source.survey.cases},
-        held_out={naming(case.patient): case for case in measured.cases},
+        training=finished.training,
+        held_out={finished.naming(case.patient): case for case in measured.cases},
         held_out_patients={split: [v.patient for v in volumes] for split, volumes in held_out.items()},
     )
-    written = {record[role]["patient"] for record in run.records for role in ("host", "donor")}
-    if absent := sorted(written - data.training.keys()):
-        problem = f"lacks training patients of the run, or their pseudonyms have another key: {absent[0]}"
-        raise DataError(cohort.root, problem, "give the dataset_dir and the key that the run was made with")
-    return data
 
 
 def gather_sets(data: EvaluationData) -> EvaluationSets:
@@ -224,13 +208,6 @@ def crop_window(mask: NDArray[np.bool_], side: int) -> tuple[slice, slice]:
         for center, length in zip(centers, mask.shape, strict=True)
     ]
     return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
-
-
-def _pool_rules(run: FinishedRun) -> PoolRules:
-    stored = run.plan.header["rules"]["pool"]
-    return PoolRules(
-        **{**stored, "host": HostRules(**stored["host"]), "donor": DonorRules(**stored["donor"])}
-    )
 
 
 def _tumors(cases: Mapping[str, Case], rules: DonorRules) -> list[tuple[tuple[str, Case], Donor]]:

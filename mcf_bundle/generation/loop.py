@@ -220,10 +220,10 @@ def with_spares(attempts: Iterable[Attempt], rows: Mapping[int, PlanRow], size: 
 
 
 def _run_block(block: Sequence[Materials], machinery: Machinery) -> list[Generated]:
-    """Sample and judge one block, filled with repeats to the fixed shape."""
-    filled = [*block, *[block[-1]] * (machinery.compute_batch - len(block))]
-    raw = machinery.sample(to_batch(filled, machinery.device)).cpu().numpy()
-    images = [_finish(item, pixels) for item, pixels in zip(block, raw, strict=False)]
+    """Sample and judge one block."""
+    images = sample_block(
+        block, machinery.sample, compute_batch=machinery.compute_batch, device=machinery.device
+    )
     probabilities = zip(
         machinery.tumor_probability(images),
         machinery.tumor_probability([item.composite.host[1] for item in block]),
@@ -233,6 +233,29 @@ def _run_block(block: Sequence[Materials], machinery: Machinery) -> list[Generat
         Generated(item, image, _judge(item, image, of_image, of_host, machinery))
         for item, image, (of_image, of_host) in zip(block, images, probabilities, strict=True)
     ]
+
+
+def sample_block(
+    block: Sequence[Materials],
+    sample: Callable[..., torch.Tensor],
+    *,
+    compute_batch: int,
+    device: torch.device,
+) -> list[NDArray[np.float32]]:
+    """Sample one block, filled with repeats to the fixed shape.
+
+    Args:
+        block: from 1 to `compute_batch` candidates.
+        sample: see `Machinery`.
+        compute_batch: images in each network call.
+        device: where the networks are.
+
+    Returns:
+        An image a candidate, (3, H, W), float32, normalized.
+    """
+    filled = [*block, *[block[-1]] * (compute_batch - len(block))]
+    raw = sample(to_batch(filled, device)).cpu().numpy()
+    return [_finish(item, pixels) for item, pixels in zip(block, raw, strict=False)]
 
 
 def _finish(item: Materials, pixels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -116,7 +116,8 @@ class RunOutput:
         records = self.shards.read()
         manifest = "".join(json.dumps(record) + "\n" for record in records)
         write_atomically(self.output_dir / MANIFEST_FILE, manifest.encode())
-        write_atomically(self.output_dir / DATALIST_FILE, to_json(self._merged(records)).encode())
+        listed = to_json(with_generated(self.datalist, records))
+        write_atomically(self.output_dir / DATALIST_FILE, listed.encode())
         told = {**store_facts(facts), "written": outcome.written}
         told["rows not written"] = [
             {"row": row, "reasons": [list(item.reasons) for item in outcome.rejected.get(row, [])]}
@@ -165,26 +166,6 @@ class RunOutput:
     def _stored(self, item: Materials, image: NDArray[np.float32]) -> NDArray[np.uint8]:
         return item.host.scale.denormalize(image)
 
-    def _merged(self, records: Sequence[Mapping[str, Any]]) -> Datalist:
-        synthetic = tuple(
-            Entry(
-                root=SYNTHETIC,
-                image=record["image"],
-                label=record["label"],
-                patient=record["name"],
-                slice=GENERATED_SLICE,
-                institution=record["name"].split("_")[1],
-                tumor=record["mask_pixels"] > 0,
-                fold=None,
-                split=TRAIN,
-            )
-            for record in records
-        )
-        # Slices of an earlier generation stand in another folder, which this datalist has no root for.
-        real = tuple(entry for entry in self.datalist.entries if entry.root == REAL)
-        whole = self.datalist
-        return Datalist(whole.split_by, whole.split_seed, real + synthetic, whole.skipped)
-
     def _run_facts(self) -> dict[str, Any]:
         header = self.plan.header
         return {
@@ -193,6 +174,32 @@ class RunOutput:
             "plan_id": self.plan_id,
             "notice": NOTICE,
         }
+
+
+def with_generated(datalist: Datalist, records: Sequence[Mapping[str, Any]]) -> Datalist:
+    """List generated images after the real slices of a datalist; slices of earlier generations leave it.
+
+    Args:
+        datalist: the real slices.
+        records: lines of the manifest, of which `image`, `label`, `name` and `mask_pixels` are used.
+    """
+    synthetic = tuple(
+        Entry(
+            root=SYNTHETIC,
+            image=record["image"],
+            label=record["label"],
+            patient=record["name"],
+            slice=GENERATED_SLICE,
+            institution=record["name"].split("_")[1],
+            tumor=record["mask_pixels"] > 0,
+            fold=None,
+            split=TRAIN,
+        )
+        for record in records
+    )
+    # Slices of an earlier generation stand in another folder, which this datalist has no root for.
+    real = tuple(entry for entry in datalist.entries if entry.root == REAL)
+    return Datalist(datalist.split_by, datalist.split_seed, real + synthetic, datalist.skipped)
 
 
 def rename_patients(text: str, patients: Iterable[str], naming: Naming) -> str:

@@ -8,14 +8,13 @@ from functools import cached_property, partial
 
 from mcf_bundle.arguments import check_fields, check_instance, check_number
 from mcf_bundle.data.case import Case
-from mcf_bundle.data.datalist import REAL, Datalist, check_train_only, make_datalist
-from mcf_bundle.data.generated_case import is_generated
+from mcf_bundle.data.datalist import REAL, Datalist, check_same_patients, check_train_only, make_datalist
 from mcf_bundle.data.level import LevelTemplate
 from mcf_bundle.data.lgg import Cohort
 from mcf_bundle.data.pool import Donor, DonorRules, Host, HostRules, Pool, find_donors, find_hosts
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
 from mcf_bundle.data.survey import Survey, survey_volumes
-from mcf_bundle.errors import DataError, PlanError
+from mcf_bundle.errors import PlanError
 from mcf_bundle.networks.checkpoint import Checkpoint, hash_patient
 from mcf_bundle.networks.known_patients import refuse_known
 
@@ -70,7 +69,7 @@ class GenerationSource:
         self.cohort, self.datalist = cohort, datalist
         self.rules = rules
         self.splits = datalist.patient_splits()
-        _check_same_patients(cohort, datalist)
+        check_same_patients(cohort, datalist)
         training = [e for e in datalist.entries if e.split == TRAIN and e.root == REAL]
         self.tumor_count = sum(entry.tumor for entry in training)
         self.healthy_count = len(training) - self.tumor_count
@@ -130,20 +129,6 @@ class GenerationSource:
             raise PlanError(self.cohort.root, problem, "add patients, or relax the rules")
         check_train_only(self.datalist, pool.patients)
         return pool
-
-
-def _check_same_patients(cohort: Cohort, datalist: Datalist) -> None:
-    there = {volume.patient for volume in cohort.volumes} | set(cohort.skipped)
-    there = {patient for patient in there if not is_generated(patient)}
-    listed = {entry.patient for entry in datalist.entries if entry.root == REAL} | set(datalist.skipped)
-    for names, problem in (
-        (listed - there, "lacks patients of the datalist"),
-        (there - listed, "holds patients that the datalist does not list"),
-    ):
-        if names:
-            first = ", ".join(sorted(names)[:3])
-            remedy = "give the dataset_dir that the datalist was made from, or make it again"
-            raise DataError(cohort.root, f"{problem}: {first}", remedy)
 
 
 def pinned_patients(

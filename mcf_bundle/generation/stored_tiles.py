@@ -12,7 +12,7 @@ from mcf_bundle.data.lgg import dataset_root, read_volume
 from mcf_bundle.data.survey import survey_volumes
 from mcf_bundle.errors import DataError
 from mcf_bundle.generation.finished_run import FinishedRun, candidate
-from mcf_bundle.generation.materials import hash_inputs, prepare_materials, slice_position
+from mcf_bundle.generation.materials import Materials, hash_inputs, prepare_materials, slice_position
 from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import PlanRow
 from mcf_bundle.generation.pseudonyms import PSEUDONYMOUS, make_naming
@@ -73,20 +73,36 @@ class StoredTiles(Sequence[Tile]):
 
     def _origin(self, record: Mapping[str, Any]) -> Origin:
         """Compose again what an image was made from, and take the middle slices as stored gray levels."""
-        made = candidate(record)
-        row = PlanRow(record["row"], record["name"], (made,), record["settings"])
-        materials = prepare_materials(row, made, self.cases, self.rules)
-        donor = self.cases[made.donor.patient]
-        if hash_inputs(materials, donor) != record["input_sha256"]:
-            problem = f"holds other pixels of {made.host.patient} or {made.donor.patient} than the run used"
-            raise DataError("dataset_dir", problem, "give the one that the run was made from")
-        index = slice_position(donor, made.donor)
+        materials = prepare_again(record, self.cases, self.rules)
+        donor_slice = materials.candidate.donor
+        donor = self.cases[donor_slice.patient]
+        index = slice_position(donor, donor_slice)
         return Origin(
             host=materials.host.volume.image[materials.host_index],
             donor=donor.volume.image[index],
             donor_mask=donor.volume.mask[index],
             composite=materials.host.scale.denormalize(materials.composite.image)[1],
         )
+
+
+def prepare_again(record: Mapping[str, Any], cases: Mapping[str, Case], rules: PlacementRules) -> Materials:
+    """Compose again what an image of a finished run was made from.
+
+    Args:
+        record: its line of the manifest.
+        cases: the hosts' and donors' patients by what the records call them.
+        rules: what counts as tissue where a tumor is painted; those of the plan.
+
+    Raises:
+        DataError: a patient has other pixels than the run was made from.
+    """
+    made = candidate(record)
+    row = PlanRow(record["row"], record["name"], (made,), record["settings"])
+    materials = prepare_materials(row, made, cases, rules)
+    if hash_inputs(materials, cases[made.donor.patient]) != record["input_sha256"]:
+        problem = f"holds other pixels of {made.host.patient} or {made.donor.patient} than the run used"
+        raise DataError("dataset_dir", problem, "give the one that the run was made from")
+    return materials
 
 
 def read_patients(

@@ -63,6 +63,13 @@ CLASSIFICATION_COLUMNS = {
     "probability": Column(float, "predicted probability of tumor, 0 to 1"),
 }
 
+LEVEL_COLUMNS = {
+    **CASE_COLUMNS,
+    "label": CLASSIFICATION_COLUMNS["label"],
+    "probability": Column(float, "tumor frequency of the training patients at this axial level, 0 to 1"),
+    "matched": Column(int, "1 if the slice is one of the level-matched, 0 if not"),
+}
+
 
 def case_columns(patient: str, slice_number: int | None) -> dict[str, Any]:
     """Return the columns that name a case; the case is the patient and the slice's number."""
@@ -208,7 +215,8 @@ def read_case_table(path: Path, columns: Mapping[str, Column]) -> list[dict[str,
                 problem = f"expected the columns {', '.join(columns)}"
                 raise DataError(path, problem, "pass a per-case table of this kind")
             return [
-                {name: _parse(row[name], column.kind) for name, column in columns.items()} for row in reader
+                {name: parse_field(row[name], column.kind) for name, column in columns.items()}
+                for row in reader
             ]
     except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
         if isinstance(error, DataError):
@@ -224,7 +232,8 @@ def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
-def _parse(text: str, kind: type) -> Any:
+def parse_field(text: str, kind: type) -> Any:
+    """Return the value of a field of a per-case table; an empty one is nan for float, else None."""
     if text == "":
         return float("nan") if kind is float else None
     return kind(text)

@@ -53,6 +53,7 @@ class SegmentationRows:
         reference_key: reference masks in the output or the batch, of the same shape.
         channel: which channel is the mask.
         seed: seed of the intervals.
+        resamples: draws of each interval's bootstrap.
         **scoring: `spacing_mm`, `empty`, `tolerance` and `head_length_pixels` of `segmentation_row`.
     """
 
@@ -65,10 +66,11 @@ class SegmentationRows:
         *,
         channel: int = -1,
         seed: int = 0,
+        resamples: int = 2000,
         **scoring: Any,
     ) -> None:
         self.keys = (prediction_key, reference_key, "patient", "slice")
-        self.channel, self.seed, self.scoring = channel, seed, scoring
+        self.channel, self.seed, self.resamples, self.scoring = channel, seed, resamples, scoring
 
     def row(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Score one case."""
@@ -79,7 +81,7 @@ class SegmentationRows:
 
     def summarize(self, rows: Sequence[Row]) -> list[Summary]:
         """Summarize over every denominator."""
-        return summarize_segmentation(rows, seed=self.seed)
+        return summarize_segmentation(rows, resamples=self.resamples, seed=self.seed)
 
 
 class ClassificationRows:
@@ -90,15 +92,22 @@ class ClassificationRows:
         label_key: class in the output or the batch, 0 or 1.
         threshold: probabilities above it are called tumor.
         seed: seed of the intervals.
+        resamples: draws of each interval's bootstrap.
     """
 
     columns = CLASSIFICATION_COLUMNS
 
     def __init__(
-        self, prediction_key: str = "pred", label_key: str = "label", *, threshold: float = 0.5, seed: int = 0
+        self,
+        prediction_key: str = "pred",
+        label_key: str = "label",
+        *,
+        threshold: float = 0.5,
+        seed: int = 0,
+        resamples: int = 2000,
     ) -> None:
         self.keys = (prediction_key, label_key, "patient", "slice")
-        self.threshold, self.seed = threshold, seed
+        self.threshold, self.seed, self.resamples = threshold, seed, resamples
 
     def row(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Turn one case's logits into the probability of tumor."""
@@ -114,7 +123,9 @@ class ClassificationRows:
 
     def summarize(self, rows: Sequence[Row]) -> list[ClassificationSummary]:
         """Summarize every metric."""
-        return summarize_classification(rows, threshold=self.threshold, seed=self.seed)
+        return summarize_classification(
+            rows, threshold=self.threshold, resamples=self.resamples, seed=self.seed
+        )
 
 
 class CaseTableHandler:

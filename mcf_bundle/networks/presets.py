@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mcf_bundle.arguments import check_flag
 from mcf_bundle.errors import ArgumentError
 from mcf_bundle.networks.classifier import NoisyClassifier
 from mcf_bundle.networks.denoiser import Denoiser
@@ -70,19 +71,29 @@ CLASSIFIER_PRESETS: dict[str, dict[str, Any]] = {
 
 
 def make_denoiser(
-    preset: str, *, image_channels: int = 3, context_channels: int = 6, spatial_dims: int = 2
+    preset: str,
+    *,
+    image_channels: int = 3,
+    neighbors: bool = True,
+    context_channels: int | None = None,
+    spatial_dims: int = 2,
 ) -> Denoiser:
     """Make the noise-predicting network of a preset, with fresh weights.
 
     Args:
         preset: a key of `DENOISER_PRESETS`.
         image_channels: channels of the image that is noised.
-        context_channels: channels of everything that conditions it (neighbors, masks); 0 for none.
+        neighbors: whether the previous and the next slice condition it.
+        context_channels: channels of everything that conditions it (neighbors, masks), 0 for none; None
+            counts those of the neighbors.
         spatial_dims: 2 or 3.
 
     Raises:
-        ArgumentError: if the preset does not exist.
+        ArgumentError: if the preset does not exist, or `neighbors` is neither true nor false.
     """
+    check_flag("neighbors", neighbors)
+    if context_channels is None:
+        context_channels = 2 * image_channels if neighbors else 0
     return Denoiser(
         spatial_dims, image_channels + context_channels, image_channels, **_preset(DENOISER_PRESETS, preset)
     )

@@ -67,6 +67,25 @@ def make_segmentation_network(
     return fitted(network, architecture, size_divisor=divisor, size=size)
 
 
+def network_of_architecture(architecture: str) -> FittedNetwork:
+    """Make the network whose `architecture` a checkpoint stores, with fresh weights.
+
+    Args:
+        architecture: such as `unet-fast-3-128`: name, preset, channels and, unless it is none, size.
+
+    Raises:
+        ArgumentError: it is no architecture of this module.
+    """
+    name, _, rest = architecture.partition("-")
+    preset, _, numbers = rest.partition("-")
+    counts = numbers.split("-")
+    if len(counts) > 2 or not all(count.isdecimal() for count in counts):
+        remedy = "expected name, preset, channels and size, such as unet-fast-3-128"
+        raise ArgumentError("architecture", f"{architecture!r} is no segmenter's", remedy)
+    in_channels, size = int(counts[0]), int(counts[1]) if counts[1:] else None
+    return make_segmentation_network(name, preset=preset, in_channels=in_channels, size=size)
+
+
 def _unet(in_channels: int, channels: tuple[int, ...], num_res_units: int) -> nn.Module:
     return UNet(
         spatial_dims=2,

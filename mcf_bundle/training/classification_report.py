@@ -19,14 +19,21 @@ from mcf_bundle.data.generated_case import is_generated
 from mcf_bundle.data.level_matching import level_only_scores, match_levels
 from mcf_bundle.data.splits import TRAIN
 from mcf_bundle.data.training_data import TrainingData
-from mcf_bundle.metrics.case_table import CLASSIFICATION_COLUMNS, Row, case_columns, read_case_table
+from mcf_bundle.metrics.case_table import (
+    CLASSIFICATION_COLUMNS,
+    LEVEL_COLUMNS,
+    Row,
+    case_columns,
+    read_case_table,
+    write_case_table,
+)
 from mcf_bundle.metrics.classification_summary import ClassificationSummary, summarize_classification
 from mcf_bundle.networks.checkpoint import Checkpoint
 from mcf_bundle.processes import is_first
 
 logger = logging.getLogger(__name__)
 
-LEVELS_FILE, REPORT_FILE = "levels.csv", "evaluation.json"
+LEVELS_FILE, LEVEL_CASES_FILE, REPORT_FILE = "levels.csv", "level_cases.csv", "evaluation.json"
 ALL, LEVELED, MATCHED = "all slices", "slices with a level", "level-matched slices"
 CLASSIFIER, LEVEL_ALONE = "classifier", "level alone"
 
@@ -70,13 +77,25 @@ def level_tables(
     return tables
 
 
+def level_rows(
+    tables: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]],
+) -> list[Mapping[str, Any]]:
+    """Return rows of `LEVEL_COLUMNS`, one for each slice with a level; none without such slices.
+
+    Args:
+        tables: see `level_tables`.
+    """
+    matched = {row["case"] for row in tables.get((MATCHED, LEVEL_ALONE), ())}
+    return [{**row, "matched": int(row["case"] in matched)} for row in tables.get((LEVELED, LEVEL_ALONE), ())]
+
+
 class ClassificationReport:
     """Summarize a per-case table on all, leveled and level-matched slices.
 
     Attach it after the handler that writes the table.
 
     Args:
-        folder: where `LEVELS_FILE` and `REPORT_FILE` go.
+        folder: where `LEVELS_FILE` and `REPORT_FILE` go, and `LEVEL_CASES_FILE` if slices have a level.
         cases: the per-case table.
         data: the patients.
         split: whose slices are evaluated.
@@ -121,6 +140,9 @@ class ClassificationReport:
             )
             for key, table in tables.items()
         }
+        of_levels = level_rows(tables)
+        if of_levels:
+            write_case_table(self.folder / LEVEL_CASES_FILE, of_levels, LEVEL_COLUMNS)
         write_text(self.folder / LEVELS_FILE, _as_csv(summaries))
         write_text(self.folder / REPORT_FILE, json.dumps(self._report(summaries), indent=1) + "\n")
         for (slices, scores), found in summaries.items():

@@ -50,7 +50,9 @@ class ConfigFiles:
         self.root, self.known = root, overlays
         self.bundles = sorted(path.parent for path in root.glob("bundles/*/configs"))
         self.metadata = sorted(root.glob("bundles/*/configs/metadata.json"))
-        self.overlays = sorted(root.glob("configs/**/*.json"))
+        # A study's config is no overlay: the runner reads it, not MONAI.
+        studies = root / "configs" / "studies"
+        self.overlays = sorted(path for path in root.glob("configs/**/*.json") if path.parent != studies)
         inside = sorted(set(root.glob("bundles/*/configs/*.json")) - set(self.metadata))
         self.bases = [path for path in inside if path.name not in BUNDLE_OVERLAYS]
         self.bundle_overlays = [path for path in inside if path.name in BUNDLE_OVERLAYS]

@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from mcf_bundle.networks.checkpoint import load_network, read_checkpoint
+from mcf_bundle.networks.classification_ensemble import KIND
 from mcf_bundle.networks.exportable import ExportableNetwork
 from tests.bundles.bundle_rules import served_weights, weight_mismatches
 from tests.bundles.config_rules import nodes_of
@@ -50,7 +51,7 @@ class Shipped:
         self.preset = (
             parser.get_parsed_content(preset[1:]) if preset.startswith("@") else self.network.architecture
         )
-        self.kind = loader.get("kind", "classifier")
+        self.kind = loader.get("kind", KIND)
         self.has_steps = isinstance(self.network, ExportableNetwork)
 
 
@@ -81,7 +82,8 @@ def test_the_file_holds_float16_weights_and_no_training_state(content: dict[str,
         *("format", "preset", "kind", "patients", "validation_patients", "info")
     }
     for key, value in content["model"].items():
-        assert value.dtype == torch.float16, key
+        counts = key.endswith("num_batches_tracked")
+        assert value.dtype == (torch.int64 if counts else torch.float16), key
         assert value.isfinite().all(), key
 
 

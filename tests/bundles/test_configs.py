@@ -44,7 +44,8 @@ OF_ONE_TRAINING = (
     "initialize#3#size_divisor",
     # A classifier sees one slice without neighbors, answers with a label, and its noise has a smallest step;
     # the gate's has no step at all, so that `max_step` is no count.
-    *("context_slices", "condition_keys", "min_step", "weights#info#min_step", "weights#info#loss"),
+    *("neighbors", "network_def#neighbors", "context_slices", "condition_keys", "min_step"),
+    *("weights#info#min_step", "weights#info#loss"),
     *(f"{part}#prepare_batch#condition_keys" for part in ("train", "validate")),
     *(f"{part}#prepare_batch#target" for part in ("train", "validate")),
     *(f"{part}#prepare_batch#min_step" for part in ("train", "validate")),

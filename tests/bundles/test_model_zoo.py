@@ -18,6 +18,7 @@ from monai.utils import set_determinism
 from mcf_bundle.data.training_data import TrainingData
 from mcf_bundle.errors import LeakageError
 from mcf_bundle.networks.checkpoint import save_checkpoint
+from mcf_bundle.networks.classification_ensemble import KIND
 from mcf_bundle.networks.exportable import ExportableNetwork
 from mcf_bundle.networks.presets import make_denoiser
 from mcf_bundle.networks.stored_network import load_stored_network
@@ -231,9 +232,13 @@ def kind_of(name: str) -> str:
     return "inference" if name.startswith("inference") else "train"
 
 
+NO_NETWORK = {"metadata.json", "evaluate_images.json"}
+"""Files that train and apply no network, so that no tool looks for one."""
+
+
 def config_lists(bundle: Path) -> list[list[Path]]:
-    """Every list of a bundle's own configs that can be run."""
-    names = [path.name for path in sorted((bundle / "configs").glob("*.json")) if path.stem != "metadata"]
+    """Every list of a bundle's own configs that trains or applies a network."""
+    names = sorted({path.name for path in (bundle / "configs").glob("*.json")} - NO_NETWORK)
     lists = [[BUNDLE_OVERLAYS[name], name] if name in BUNDLE_OVERLAYS else [name] for name in names]
     return [[bundle / "configs" / name for name in names] for names in lists]
 
@@ -253,7 +258,7 @@ def fresh_checkpoint(config: dict[str, Any], path: Path) -> Path:
     parser = ConfigParser(config)
     network, loader = parser.get_parsed_content("network_def"), config["trained"]
     preset = parser.get_parsed_content("trained#preset") if "preset" in loader else network.architecture
-    names = {"preset": preset, "kind": loader.get("kind", "classifier")}
+    names = {"preset": preset, "kind": loader.get("kind", KIND)}
     save_checkpoint(path, network.state_dict(), **names, patients=[], info={"max_step": 500})
     return path
 

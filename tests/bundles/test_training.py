@@ -25,6 +25,7 @@ from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.errors import ArgumentError, CheckpointError, DataError, McfError
 from mcf_bundle.generation.writer import case_name, write_case
 from mcf_bundle.networks.checkpoint import hash_patient, read_checkpoint
+from mcf_bundle.networks.stored_network import load_stored_network
 from mcf_bundle.run_record import describe_code
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -489,14 +490,22 @@ def test_a_classifier_needs_slices_without_tumor(train: Train, generated: Path) 
 @pytest.mark.parametrize(
     "overrides",
     [
-        {"context_slices": 0, "condition_keys": [], "network_def#context_channels": 0},
+        {"neighbors": False},
         {"context_slices": 2, "network_def#context_channels": 12},
         {"condition_keys": ["mask"], "network_def#context_channels": 1},
     ],
-    ids=["unconditional", "two neighbors on either side", "mask"],
+    ids=["no neighbors", "two neighbors on either side", "mask"],
 )
 def test_what_conditions_the_network_is_a_parameter(
     train: Train, tmp_path: Path, overrides: dict[str, Any]
 ) -> None:
     train(**overrides)
-    assert read_checkpoint(tmp_path / "run" / "model_last.pt").kind == "denoiser"
+    path = tmp_path / "run" / "model_last.pt"
+    assert read_checkpoint(path).kind == "denoiser"
+    channels = overrides.get("network_def#context_channels", 0)
+    assert load_stored_network(path).in_channels == 3 + channels
+
+
+def test_whether_the_denoiser_sees_the_neighbors_is_true_or_false(train: Train) -> None:
+    error = error_of(train, neighbors="no")
+    assert str(error) == "neighbors: expected True or False, got 'no'; correct it"

@@ -36,7 +36,7 @@ from mcf_bundle.training import classification_report
 from tests.bundles.config_files import ROOT
 
 CONFIGS = ROOT / "bundles" / "tumor_classification" / "configs"
-SMALL = {"network_name": "shufflenet", "device": torch.device("cpu")}
+SMALL = {"network_name": "shufflenet", "size": None, "device": torch.device("cpu")}
 
 Run = Callable[..., ConfigWorkflow]
 

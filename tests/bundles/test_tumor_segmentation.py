@@ -291,7 +291,7 @@ def test_slices_and_volumes_get_masks_on_their_own_grid(
     network = make_segmentation_network("unet", preset="smoke", in_channels=3 * slices)
     names = {"preset": network.architecture, "kind": "segmenter"}
     save_checkpoint(tmp_path / "a.pt", network.state_dict(), **names, patients=[], info={})
-    infer(dataset_dir=str(images), ckpt=str(tmp_path / "a.pt"), input_slices=slices)
+    infer(dataset_dir=str(images), ckpt=str(tmp_path / "a.pt"), input_slices=slices, size=None)
     pictures = [path for path in images.glob("*.tif") if "_mask" not in path.name]
     assert len(list((tmp_path / "masks").iterdir())) == len(pictures) + 2
     for path in pictures:

@@ -37,7 +37,8 @@ def test_evaluate_knows_the_splits_by_their_names() -> None:
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     _, printed, _ = ending(capsys, "--help")
-    assert NAMES == ["phantom", "prepare", "train", "evaluate", "plan", "generate", "report", "judge"]
+    assert NAMES[:7] == ["phantom", "prepare", "train", "evaluate", "plan", "generate", "report"]
+    assert NAMES[7:] == ["judge", "study"]
     assert all(f"  {command.name} " in printed and command.summary in printed for command in COMMANDS)
 
 
@@ -56,6 +57,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "segmentation", "--dataset_dir", "x"], "required: --output_dir"),
         (["evaluate", "segmentation", "--dataset_dir", "x", "--split", "tests"], "invalid choice: 'tests'"),
         (["judge", "--dataset_dir", "x", "--output_dir", "y"], "required: --synthetic_dir"),
+        (["study", "--dataset_dir", "x", "--output_dir", "y"], "required: --config"),
         (["phantom", "--output_dir", "x", "--patients", "0"], "0 is below 1"),
         (["prepare", "--dataset_dir", "x", "--output", "y"], "required: --output_dir"),
         (["report"], "required: OUT"),

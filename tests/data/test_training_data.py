@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from mcf_bundle.data.case import Case
-from mcf_bundle.data.datalist import make_datalist
+from mcf_bundle.data.datalist import make_datalist, to_json
 from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.data.midline import Midline
 from mcf_bundle.data.normalization import IntensityScale
@@ -266,3 +266,72 @@ def test_every_slice_is_there_without_a_least_foreground(data: TrainingData) -> 
     every = sum(len(volume.slice_numbers) for volume in data.volumes(TRAIN))
     assert len(data.slices(TRAIN, min_foreground=0)) == every
     assert len(data.slices(TRAIN, min_foreground=0.4)) < every
+
+
+# --- A datalist in place of a split ----------------------------------------------------------------
+
+
+def write_datalist(cohort_dir: Path, path: Path, parts: dict[str, str]) -> Path:
+    """Write a datalist in which the patients named have these parts and the others are left out."""
+    made = make_datalist(read_cohort(cohort_dir))
+    entries = tuple(replace(e, split=parts[e.patient]) for e in made.entries if e.patient in parts)
+    left_out = {e.patient: "left out" for e in made.entries if e.patient not in parts}
+    path.write_text(to_json(replace(made, entries=entries, skipped=left_out)))
+    return path
+
+
+@pytest.fixture
+def parts(data: TrainingData) -> dict[str, str]:
+    """Seven of twelve patients."""
+    names = [volume.patient for volume in data.cohort.volumes]
+    return {name: [TRAIN, VALIDATION, TEST, TRAIN, TRAIN][i % 5] for i, name in enumerate(names[:7])}
+
+
+def test_a_datalist_says_who_takes_part(phantom_cohort: Path, tmp_path: Path, parts: dict[str, str]) -> None:
+    datalist = write_datalist(phantom_cohort, tmp_path / "datalist.json", parts)
+    data = TrainingData(phantom_cohort, datalist=datalist, split_seed=3)
+    assert data.splits == parts
+    for split in (TRAIN, VALIDATION, TEST):
+        theirs = [patient for patient, where in sorted(parts.items()) if where == split]
+        assert data.patients_behind(split) == theirs
+        assert {item.volume.patient for item in data.slices(split)} == set(theirs)
+
+
+@pytest.mark.parametrize("role", [0, 1])
+@pytest.mark.parametrize("where", [VALIDATION, TEST, "no"])
+def test_with_a_datalist_generated_cases_show_training_patients_alone(
+    phantom_cohort: Path, tmp_path: Path, parts: dict[str, str], where: str, role: int
+) -> None:
+    datalist = write_datalist(phantom_cohort, tmp_path / "datalist.json", parts)
+    alone = TrainingData(phantom_cohort, datalist=datalist)
+    everybody = [volume.patient for volume in alone.cohort.volumes]
+    shown = patients_of(alone, TRAIN)[:2]
+    folder = write_generated(tmp_path / "good", {"SYN_PA_000000": (shown[0], shown[1])}, 64)
+    both = TrainingData(phantom_cohort, synthetic_dir=folder, datalist=datalist)
+    assert patients_of(both, TRAIN) == ["SYN_PA_000000", *patients_of(alone, TRAIN)]
+    shown[role] = next(patient for patient in everybody if parts.get(patient, "no") == where)
+    folder = write_generated(tmp_path / "bad", {"SYN_PA_000000": (shown[0], shown[1])}, 64)
+    complaint = f"shows {shown[role]}, who belongs to the {where} set; generate with the same datalist"
+    with pytest.raises(LeakageError, match=complaint):
+        _ = TrainingData(phantom_cohort, synthetic_dir=folder, datalist=datalist).splits
+
+
+def test_a_datalist_of_other_patients_is_refused(
+    phantom_cohort: Path, tmp_path: Path, parts: dict[str, str]
+) -> None:
+    datalist = write_datalist(phantom_cohort, tmp_path / "datalist.json", parts)
+    write_patient(tmp_path / "other", "TCGA_PA_9999_20200101", [20] * 3)
+    with pytest.raises(DataError, match="lacks patients of the datalist: TCGA_PA_0001"):
+        _ = TrainingData(tmp_path / "other", datalist=datalist).splits
+
+
+def test_a_datalist_that_splits_by_slice_is_refused(phantom_cohort: Path, tmp_path: Path) -> None:
+    path = tmp_path / "datalist.json"
+    path.write_text(to_json(make_datalist(read_cohort(phantom_cohort), split_by="slice")))
+    with pytest.raises(LeakageError, match="has slices in"):
+        _ = TrainingData(phantom_cohort, datalist=path).splits
+
+
+def test_a_fold_beside_a_datalist_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="a fold is given, and a datalist"):
+        TrainingData("nowhere", datalist="datalist.json", fold=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
@@ -85,6 +85,7 @@ class Recorder(nn.Module):
         ({"eta": -0.5}, "eta: expected a number >= 0 and <= 1, got -0.5"),
         ({"eta": math.nan}, "eta: expected a number >= 0 and <= 1, got nan"),
         ({"keep_outside": "no"}, "keep_outside: expected True or False, got 'no'"),
+        ({"neighbors": 1}, "neighbors: expected True or False, got 1"),
         ({"solver": "euler"}, "solver: 'euler' does not exist; choose one of ddim, dpm_solver, unipc"),
         ({"solver": "unipc", "eta": 1.0}, "eta: 1.0 with solver 'unipc', which draws no noise"),
         ({"spacing": "karras"}, "spacing: 'karras' does not exist; choose one of uniform"),
@@ -131,6 +132,15 @@ def test_the_description_has_every_setting_as_a_plain_value(classifier: nn.Modul
     assert json.loads(json.dumps(described)) == described
 
 
+@pytest.mark.parametrize("neighbors", [True, False])
+def test_a_sampler_is_made_again_from_its_description(neighbors: bool) -> None:
+    settings = {"start_step": 250, "steps": 5, "guidance_interval": [50, 200], "precision": "bfloat16"}
+    described = FusionInferer(SCHEDULE, **settings, neighbors=neighbors).describe()
+    assert described.get("neighbors", True) is neighbors
+    again = FusionInferer.of({**described, "blend": "replace"}, SCHEDULE, None)
+    assert (again.describe(), again.neighbors) == (described, neighbors)
+
+
 # --- Sampling --------------------------------------------------------------------------------------
 
 
@@ -143,6 +153,13 @@ def test_it_is_the_sampler_with_its_settings(
     assert isinstance(inferer, Inferer)
     expected = sample_fusion(batch, denoiser, classifier, SCHEDULE, settings)
     torch.testing.assert_close(inferer(batch, denoiser), expected, rtol=0, atol=1e-4)
+
+
+def test_without_neighbors_the_network_sees_the_noisy_slice_alone(batch: FusionBatch) -> None:
+    network = randomized(make_denoiser("smoke", neighbors=False))
+    made = FusionInferer(SCHEDULE, start_step=300, steps=2, neighbors=False)(batch, network)
+    alone = replace(batch, context=None)
+    torch.testing.assert_close(made, FusionInferer(SCHEDULE, start_step=300, steps=2)(alone, network))
 
 
 @pytest.mark.parametrize("guidance_scale", [0.0, 1.0])

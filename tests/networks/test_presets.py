@@ -32,6 +32,14 @@ def test_a_preset_maps_nine_channels_to_three(preset: str) -> None:
     assert 256 % size == 0
 
 
+def test_without_neighbors_the_denoiser_sees_the_noisy_slice_alone() -> None:
+    network = make_denoiser("smoke", neighbors=False)
+    assert (network.in_channels, network.out_channels) == (3, 3)
+    assert make_denoiser("smoke", neighbors=False, context_channels=1).in_channels == 4
+    with pytest.raises(ArgumentError, match="neighbors: expected True or False, got 'no'"):
+        make_denoiser("smoke", neighbors="no")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("preset", sorted(CLASSIFIER_PRESETS))
 def test_a_preset_classifies(preset: str) -> None:
     network = make_classifier(preset).eval()

@@ -16,6 +16,7 @@ from mcf_bundle.networks.segmentation_networks import (
     MAKERS,
     SEGMENTATION_PRESETS,
     make_segmentation_network,
+    network_of_architecture,
 )
 from mcf_bundle.networks.segnet import SegNet
 
@@ -44,6 +45,21 @@ def test_a_network_gives_two_scores_a_pixel_for_any_size(name: str, channels: in
 def test_an_unknown_network_lists_what_exists(arguments: dict, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         make_segmentation_network(**arguments)
+
+
+@pytest.mark.parametrize("size", [None, 32])
+@pytest.mark.parametrize("channels", [3, 9])
+def test_a_network_is_made_again_from_its_architecture(channels: int, size: int | None) -> None:
+    network = make_segmentation_network("segnet", preset="smoke", in_channels=channels, size=size)
+    again = network_of_architecture(network.architecture)
+    assert (again.architecture, again.size) == (network.architecture, network.size)
+    again.load_state_dict(network.state_dict())
+
+
+@pytest.mark.parametrize("architecture", ["unet", "unet-fast", "unet-fast-x", "unet-fast-3-64-1", "a-fast-3"])
+def test_no_network_is_made_from_another_name(architecture: str) -> None:
+    with pytest.raises(ArgumentError):
+        network_of_architecture(architecture)
 
 
 def test_every_network_has_the_same_presets() -> None:

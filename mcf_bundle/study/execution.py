@@ -1,0 +1,303 @@
+"""How a run of a study is carried out: MONAI runs the bundle's config files in this process."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from mcf_bundle.cli.quiet_log import log_without_tracebacks
+from mcf_bundle.commandline import describe
+from mcf_bundle.data.datalist import Datalist
+from mcf_bundle.data.generated_case import read_origins
+from mcf_bundle.data.splits import TEST, VALIDATION
+from mcf_bundle.errors import ArgumentError, DataError, IncompleteError, LeakageError
+from mcf_bundle.generation.pseudonyms import FULL
+from mcf_bundle.networks.checkpoint import read_checkpoint
+from mcf_bundle.networks.known_patients import refuse_known
+from mcf_bundle.overrides import check_overrides
+from mcf_bundle.resources import bundle_root
+from mcf_bundle.run_record import forget_command, remember_command
+from mcf_bundle.study.config import CKPT_IDS, GENERATED, StudyConfig
+from mcf_bundle.study.folder import StudyFolder
+from mcf_bundle.study.runs import ModelRun, NetworkRun, Run, SetRun, network_overrides
+from mcf_bundle.study.set_noised_real import NetworkFiles
+from mcf_bundle.study.splits import Split, patients_of
+from mcf_bundle.study.synthetic_sets import make_set
+
+logger = logging.getLogger(__name__)
+
+TRAINING_FOLDER = "training"
+"""Folder of a model's training inside its run's."""
+
+BEST = "model_best.pt"
+
+GENERATOR_BUNDLE = "mcf_diffusion"
+NETWORK_FILES: Mapping[str, tuple[str, ...]] = {
+    "denoiser": ("train.json",),
+    "classifier": ("train_classifier.json",),
+    "gate": ("train_classifier.json", "train_gate.json"),
+}
+"""Config files that train each network of a generator."""
+
+_RESAMPLES = 200
+"""Draws for the summary of a single run; the study's intervals come from all cases together."""
+
+PRETRAINED_FILE = "pretrained.txt"
+"""Note in a run's folder that the part of a training on synthetic tumors alone is over."""
+
+
+@dataclass(frozen=True, eq=False)
+class Workplace:
+    """What all runs of a study share.
+
+    Attributes:
+        config: the study's.
+        dataset_dir: the real patients.
+        folder: the study's.
+        datalists: by split.
+        paths: file of each datalist.
+        line: the command line, for the records of the runs.
+    """
+
+    config: StudyConfig
+    dataset_dir: Path
+    folder: StudyFolder
+    datalists: Mapping[Split, Datalist]
+    paths: Mapping[Split, Path]
+    line: Sequence[str] = field(default=())
+
+
+def execute(run: Run, place: Workplace) -> str:
+    """Carry out a run, or the rest of one that was cut off.
+
+    Args:
+        run: what to do; everything that it needs is done.
+        place: where.
+
+    Returns:
+        A remark on the result, empty if there is none.
+
+    Raises:
+        McfError: for bad data, settings or leaks.
+        RuntimeError: from MONAI, around an error of the run.
+    """
+    match run:
+        case NetworkRun():
+            return _train_network(run, place)
+        case SetRun():
+            return _make_set(run, place)
+        case ModelRun():
+            return _train_and_evaluate(run, place)
+    raise TypeError(f"unknown kind of run: {run}")
+
+
+def check_ids(config: StudyConfig) -> None:
+    """Refuse overrides of ids that the bundles' config files do not have, before anything is run.
+
+    Raises:
+        ArgumentError: names the place in the study's config, and the nearest id.
+    """
+    generator = config.generator
+    tasks: list[tuple[str, str, Sequence[str], Mapping[str, Any]]] = [
+        (f"generator.{role}", GENERATOR_BUNDLE, files, getattr(generator, role))
+        for role, files in NETWORK_FILES.items()
+    ]
+    inference = ("inference.json",)
+    tasks.append(("generator.inference", GENERATOR_BUNDLE, inference, generator.inference))
+    for name, item in config.sets.items():
+        if item.kind == GENERATED:
+            tasks.append((f"sets.{name}.overrides", GENERATOR_BUNDLE, inference, item.overrides))
+            tasks.append((f"sets.{name}.denoiser", GENERATOR_BUNDLE, ("train.json",), item.denoiser))
+    for name, model in config.models.items():
+        tasks.append((f"models.{name}.overrides", model.bundle, ("train.json",), model.overrides))
+    for where, bundle, files, overrides in tasks:
+        try:
+            check_overrides(overrides, ConfigParser.load_config_files(_paths(bundle, files)))
+        except ArgumentError as error:
+            raise ArgumentError(where, error.problem, error.remedy) from None
+
+
+def check_given_checkpoints(config: StudyConfig, datalists: Iterable[tuple[str, Datalist]]) -> None:
+    """Refuse checkpoints that the config names and that know a patient of an evaluation set.
+
+    Args:
+        config: the study's.
+        datalists: with their names, for messages.
+
+    Raises:
+        CheckpointError: a file cannot be read.
+        LeakageError: a checkpoint has no list of patients, or shares one with a validation or test set.
+    """
+    given = {
+        str(overrides[name])
+        for overrides in (config.generator.inference, *(item.overrides for item in config.sets.values()))
+        for name in CKPT_IDS.values()
+        if overrides.get(name) is not None
+    }
+    for _, datalist in datalists:
+        for path in sorted(given):
+            refuse_leaks(Path(path), datalist)
+
+
+def refuse_leaks(path: Path, datalist: Datalist) -> None:
+    """Refuse a checkpoint that was trained on validation or test patients, or chosen on test patients.
+
+    Args:
+        path: the checkpoint.
+        datalist: who validates and tests.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+        LeakageError: it carries no list of its patients, or shares one.
+    """
+    checkpoint = read_checkpoint(path)
+    if not checkpoint.patients:
+        problem = "carries no list of the patients that it was trained on"
+        raise LeakageError(path, problem, "use one that says whom it knows, or let the study train one")
+    for split in (VALIDATION, TEST):
+        refuse_known(patients_of(datalist, split), checkpoint, where=path, split=split)
+
+
+def _train_network(run: NetworkRun, place: Workplace) -> str:
+    overrides = network_overrides(place.config, run.role, run.set_name)
+    own = {**_common(run, place), "ckpt_dir": str(place.folder.of(run.id))}
+    _run_bundle(GENERATOR_BUNDLE, NETWORK_FILES[run.role], {**overrides, **own}, place.line)
+    return ""
+
+
+def _make_set(run: SetRun, place: Workplace) -> str:
+    settings = place.config.sets[run.set_name]
+    source = settings if settings.of is None else place.config.sets[settings.of]
+    overrides = {**place.config.generator.inference, **source.overrides}
+    trained = {CKPT_IDS[role]: str(place.folder.of(needed) / BEST) for role, needed in run.networks.items()}
+    for path in trained.values():
+        refuse_leaks(Path(path), place.datalists[run.split])
+    if settings.kind == GENERATED:
+        return _generate(run, place, {**overrides, **trained})
+    files = {**overrides, **trained}
+    make_set(
+        settings.kind,
+        place.folder.of(run.needs[0]),
+        place.dataset_dir,
+        place.folder.of(run.id),
+        **settings.overrides,
+        files=NetworkFiles(
+            files["ckpt"],
+            files.get("classifier_ckpt"),
+            "cuda" if torch.cuda.is_available() else "cpu",
+        ),
+    )
+    return ""
+
+
+def _generate(run: SetRun, place: Workplace, overrides: Mapping[str, Any]) -> str:
+    """Generate a set; images that the gate did not let pass are a remark, no images an error."""
+    output, remark = place.folder.of(run.id), ""
+    own = {
+        **_common(run, place),
+        "output_dir": str(output),
+        # The trainings have to recognize whom an image shows; the images stay in the study's folder.
+        "provenance": FULL,
+    }
+    try:
+        _run_bundle(GENERATOR_BUNDLE, ("inference.json",), {**overrides, **own}, place.line)
+    except Exception as error:
+        found = describe(error)
+        if found is None or found[1] != IncompleteError.exit_code:
+            raise
+        remark = found[0]
+    if not read_origins(output):
+        problem = "the gate rejected all images"
+        raise DataError(output, problem, "change the set's settings, or train the generator longer")
+    return remark
+
+
+def _train_and_evaluate(run: ModelRun, place: Workplace) -> str:
+    model, arm, folder = place.config.models[run.model], place.config.arms[run.arm], place.folder.of(run.id)
+    training = folder / TRAINING_FOLDER
+    common = {**model.overrides, **_common(run, place), "seed": run.seed}
+    settings = {
+        **common,
+        "ckpt_dir": str(training),
+        "augmentation": arm.augmentation,
+        "tumor_share": arm.tumor_share,
+        "synthetic_share": arm.synthetic_share,
+        "synthetic_dir": str(place.folder.of(run.needs[0])) if run.needs else None,
+        # Early stopping would give the arms different numbers of steps.
+        "patience": None,
+    }
+    _pretrain(arm.pretraining, settings, model.bundle, folder / PRETRAINED_FILE, place.line)
+    _run_bundle(model.bundle, ("train.json",), settings, place.line)
+    refuse_leaks(training / BEST, place.datalists[run.split])
+    evaluation = {
+        **common,
+        "ckpt": str(training / BEST),
+        "output_dir": str(folder),
+        "split": TEST,
+        "resamples": _RESAMPLES,
+    }
+    _run_bundle(model.bundle, ("train.json", "evaluate.json"), evaluation, place.line)
+    return ""
+
+
+def _pretrain(
+    share: float, settings: Mapping[str, Any], bundle: str, note: Path, line: Sequence[str]
+) -> None:
+    """Train the first epochs with synthetic tumors alone; the same training then goes on with its own share.
+
+    A training that was cut off later has more epochs behind it and must not pass here again.
+    """
+    epochs = round(share * settings["max_epochs"])
+    if not epochs or note.exists():
+        return
+    _run_bundle(bundle, ("train.json",), {**settings, "synthetic_share": 1.0, "max_epochs": epochs}, line)
+    note.write_text(f"{epochs} epochs\n", encoding="utf-8")
+
+
+def _common(run: Run, place: Workplace) -> dict[str, Any]:
+    return {"dataset_dir": str(place.dataset_dir), "datalist": str(place.paths[run.split])}
+
+
+def _run_bundle(bundle: str, files: Sequence[str], settings: Mapping[str, Any], line: Sequence[str]) -> None:
+    """Run config files of a bundle in this process; what they leave in memory is given back."""
+    paths = _paths(bundle, files)
+    parser = ConfigParser(ConfigParser.load_config_files(paths))
+    parser.update(dict(settings))
+    remember_command(line, parser.get())
+    try:
+        with warnings.catch_warnings(), log_without_tracebacks():
+            # All files come with this package; MONAI warns that a config can run code.
+            warnings.filterwarnings("ignore", message="parsing config_file", category=UserWarning)
+            with _quiet(logging.WARNING):  # it warns that the log is left to us
+                workflow = ConfigWorkflow(paths, logging_file=False, **settings)
+            with _quiet(logging.INFO):
+                workflow.initialize()
+                workflow.run()
+                workflow.finalize()
+    finally:
+        forget_command()
+        gc.collect()
+
+
+@contextmanager
+def _quiet(level: int) -> Iterator[None]:
+    """Leave out log records up to a level: a line an epoch would bury the study's own."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, level))
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _paths(bundle: str, files: Sequence[str]) -> list[str]:
+    return [str(bundle_root(bundle) / "configs" / name) for name in files]

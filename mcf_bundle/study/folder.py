@@ -1,0 +1,143 @@
+"""The folder of a study: whose configuration it is, which runs are done, who works in it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mcf_bundle.atomic_file import unwritable, write_text
+from mcf_bundle.errors import DataError, StudyError
+from mcf_bundle.run_record import describe_code
+from mcf_bundle.study.config import StudyConfig
+from mcf_bundle.study.runs import Run
+
+STUDY_FILE, DONE_FILE, LOCK_FILE = "study.json", "done.json", ".running.lock"
+RUNS_FOLDER, SPLITS_FOLDER = "runs", "splits"
+
+
+class StudyFolder:
+    """Where a study keeps everything.
+
+    Args:
+        path: the folder; made by `open_for`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def splits(self) -> Path:
+        """Folder of the datalists."""
+        return self.path / SPLITS_FOLDER
+
+    def of(self, run_id: str) -> Path:
+        """Return the folder of a run."""
+        return self.path / RUNS_FOLDER / run_id
+
+    def check(self, config: StudyConfig) -> None:
+        """Refuse a folder with the results of another configuration; nothing is written.
+
+        Raises:
+            StudyError: names the keys that differ.
+            DataError: study.json cannot be read, or the folder holds something else.
+        """
+        path = self.path / STUDY_FILE
+        if not path.exists():
+            if self.path.exists() and not self.path.is_dir():
+                raise DataError(self.path, "expected a folder, found a file", "choose another output_dir")
+            strange = sorted(item.name for item in self.path.iterdir()) if self.path.is_dir() else []
+            if strange := [name for name in strange if not name.startswith(".")]:
+                problem = f"holds what no study wrote there: {', '.join(strange[:3])}"
+                raise DataError(self.path, problem, "choose a new or empty folder as output_dir")
+            return
+        stored = _read_json(path, ("hash", "config"))
+        if stored["hash"] != config.hash:
+            old, new = stored["config"], config.as_json()
+            differing = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+            problem = f"holds results of another configuration (other {', '.join(differing) or 'version'})"
+            raise StudyError(self.path, problem, "choose another output_dir, or give that configuration")
+
+    def open_for(self, config: StudyConfig) -> None:
+        """Make the folder a configuration's; raises as `check` does."""
+        self.check(config)
+        if not (self.path / STUDY_FILE).exists():
+            content = {"hash": config.hash, "config": config.as_json()}
+            write_text(self.path / STUDY_FILE, json.dumps(content, indent=1) + "\n")
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep others from working here.
+
+        The operating system gives the claim back when the process ends, however it ends.
+
+        Raises:
+            StudyError: another process works here.
+            DataError: the lock cannot be written.
+        """
+        lock = FileLock(self.path / LOCK_FILE)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            problem = "another process works on this study"
+            raise StudyError(self.path, problem, "wait for its end, or stop it first") from None
+        except OSError as error:
+            raise unwritable(self.path / LOCK_FILE, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def finish(self, run: Run, config: StudyConfig, *, seconds: float, whole: bool, remark: str) -> None:
+        """Note that a run is done; written last and at once.
+
+        Args:
+            run: what was done.
+            config: the study's.
+            seconds: time of the part that this process did.
+            whole: whether that was all of it, and not the rest of a run that was cut off.
+            remark: what a reader has to know about the result; empty for nothing.
+        """
+        record = {
+            "id": run.id,
+            "kind": run.kind,
+            "hash": config.hash,
+            "seconds": round(seconds, 3),
+            "whole": whole,
+            "remark": remark,
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            **describe_code(),
+        }
+        write_text(self.of(run.id) / DONE_FILE, json.dumps(record, indent=1) + "\n")
+
+    def done(self, run: Run, config: StudyConfig) -> Mapping[str, Any] | None:
+        """Return the record of a finished run, None if it is not finished.
+
+        Raises:
+            StudyError: the record is another configuration's or another run's.
+            DataError: it cannot be read.
+        """
+        path = self.of(run.id) / DONE_FILE
+        if not path.exists():
+            return None
+        record = _read_json(path, ("id", "hash", "seconds", "whole"))
+        if record["hash"] != config.hash or record["id"] != run.id:
+            problem = f"is the result of another configuration or run ({record['id']})"
+            raise StudyError(path, problem, "remove its folder, so that the run is made again")
+        return record
+
+
+def _read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        remedy = "restore it, or choose another output_dir"
+        raise DataError(path, f"cannot be read ({type(error).__name__})", remedy) from error
+    if not isinstance(content, dict) or not set(keys) <= content.keys():
+        raise DataError(path, "is no record of a study", "choose another output_dir")
+    return content

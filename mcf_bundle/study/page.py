@@ -1,0 +1,219 @@
+"""What the page of a study says, and in which order."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from mcf_bundle.errors import DataError
+from mcf_bundle.generation.report import Figure, ReportContent, Section
+from mcf_bundle.generation.report_table import Table
+from mcf_bundle.study.answer import primary_details, primary_sentence, where_mcf_does_not_help
+from mcf_bundle.study.comparisons import Comparison, real_only
+from mcf_bundle.study.config import StudyConfig
+from mcf_bundle.study.curves import Curve, draw_curves
+from mcf_bundle.study.difference_plot import draw_differences
+from mcf_bundle.study.tables import StudyTable, comparison_table, in_points, unit_of
+
+NOTICE = (
+    "Research only, not for diagnosis. Predictions shown beside the truth are of real patients, so the page "
+    "is personal data where they are there."
+)
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResults:
+    """All that a study found.
+
+    Attributes:
+        config: the study.
+        primary: the comparison that was fixed in advance.
+        secondary: all others.
+        warnings: see `warnings_of`.
+        segmentation: figures of the segmenters; None without any.
+        classification: figures of the classifiers; None without any.
+        has_levels: whether level-matched slices could be told.
+        paper: tables with the paper's printed figures.
+        protocol: what the paper did otherwise.
+        provenance: what was run with what, plain values at any depth.
+        curves: panel -> run -> points; empty if none were handed in.
+        pictures: caption -> PNG file; empty if none were handed in.
+    """
+
+    config: StudyConfig
+    primary: Comparison
+    secondary: Sequence[Comparison]
+    warnings: tuple[str, ...]
+    segmentation: StudyTable | None
+    classification: StudyTable | None
+    has_levels: bool
+    paper: Sequence[StudyTable]
+    protocol: Table
+    provenance: Mapping[str, Any]
+    curves: Mapping[str, Mapping[str, Curve]]
+    pictures: Mapping[str, Path]
+
+
+def study_content(results: StudyResults) -> ReportContent:
+    """Gather the page of a study.
+
+    Raises:
+        DataError: a picture cannot be read, or is no PNG.
+        ArgumentError: a panel of curves has no finite point.
+    """
+    comparisons = (results.primary, *results.secondary)
+    return ReportContent(
+        title=f"Study {results.config.name}, scale {results.config.scale}",
+        headline=primary_sentence(results.primary),
+        summary=(where_mcf_does_not_help(comparisons, results.config), primary_details(results.primary)),
+        warnings=results.warnings,
+        figures=_figures(results.primary),
+        sections=tuple(_sections(results)),
+        notice=NOTICE,
+    )
+
+
+def _figures(primary: Comparison) -> tuple[Figure, ...]:
+    result, unit = primary.result, unit_of(primary.measure)
+    return (
+        Figure(f"{in_points(primary.measure, result.difference):+.1f}", f"{unit}: the difference"),
+        Figure(
+            f"{in_points(primary.measure, result.smallest_difference):.2g}", f"{unit}: could have been found"
+        ),
+        Figure(str(result.patients), "patients"),
+        Figure(f"{result.folds} x {result.seeds}", "folds x seeds"),
+        Figure(str(primary.verdict), "verdict"),
+    )
+
+
+_PLOT_TEXT = (
+    "Dots are mean differences, lines 95 % intervals. Filled and colored is better or worse; hollow is "
+    "inconclusive. Shaded is what the design was too small to find: a hollow dot there is no sign that two "
+    "arms are alike."
+)
+_PRIMARY_TEXT = "Fixed in the config before the test patients were opened; tested alone at level 0.05."
+_SECONDARY_TEXT = (
+    "Every arm against 'real only' (the first arm without synthetic slices), against the same augmentation "
+    "without synthetic slices, and against the composites. p is by sign flips over patients, adjusted "
+    "together after Holm; intervals are not adjusted. 'Could find from' is the smallest difference that the "
+    "comparison alone finds with power 0.8."
+)
+_SEGMENTATION_TEXT = (
+    "Means over the seeds. Empty predictions on tumor slices count as Dice 0 and the image's diagonal. "
+    "Distances of whole volumes do not follow from the slices and are left out."
+)
+_LEVEL_TEXT = (
+    "Means over the seeds; F1, Matthews correlation and calibration are in the files. The axial level alone "
+    "tells much: 'level alone' knows the tumor frequency of the training patients at a slice's level and "
+    "nothing else, and needs no seed. On level-matched slices it is near chance."
+)
+_NO_LEVEL_TEXT = (
+    "Means over the seeds. No levels were handed in: level-matched slices and the classifier by level alone "
+    "are left out."
+)
+
+
+def _sections(results: StudyResults) -> Iterator[Section]:
+    plot = draw_differences([results.primary], against=results.primary.against)
+    primary = comparison_table("primary", [results.primary]).shown
+    yield Section("Primary comparison", primary, _PRIMARY_TEXT, (plot,))
+    name = real_only(results.config)
+    drawn = [item for item in results.secondary if item.against == name]
+    if (results.primary.against, results.primary.measure) == (name, drawn[0].measure if drawn else ""):
+        drawn = [results.primary, *drawn]
+    plots = tuple(
+        draw_differences(sorted(same, key=lambda item: _order(item, results.config)), against=name)
+        for measure in dict.fromkeys(item.measure for item in drawn)
+        if (same := [item for item in drawn if item.measure == measure])
+    )
+    yield Section(f"Difference to {name}", (), _PLOT_TEXT, plots)
+    if results.segmentation:
+        yield Section("Segmentation", results.segmentation.shown, _SEGMENTATION_TEXT)
+    if results.classification:
+        text = _LEVEL_TEXT if results.has_levels else _NO_LEVEL_TEXT
+        yield Section("Classification", results.classification.shown, text)
+    secondary = comparison_table("secondary", results.secondary).shown
+    yield Section(f"Secondary comparisons ({len(results.secondary)})", secondary, _SECONDARY_TEXT)
+    paper = tuple(table for item in results.paper for table in item.shown)
+    yield Section("Beside the paper", (results.protocol, *paper))
+    if results.curves:
+        yield Section("Training curves", (), "Validation, by step.", (draw_curves(results.curves),))
+    if results.pictures:
+        pictures = tuple(_picture(caption, path) for caption, path in results.pictures.items())
+        yield Section("Predictions beside the truth", (), "", pictures)
+    yield Section("What was run", provenance_tables(results.provenance))
+
+
+def _order(item: Comparison, config: StudyConfig) -> tuple[Any, ...]:
+    group = item.group
+    models, arms = list(config.models), list(config.arms)
+    return group.question, models.index(group.model), -group.fraction, arms.index(item.arm)
+
+
+def _picture(caption: str, path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(path, f"cannot be read ({error.strerror})", "hand in PNG files") from error
+    if not data.startswith(PNG):
+        raise DataError(path, "is no PNG", "hand in PNG files")
+    uri = "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+    words = escape(caption, quote=True)
+    image = f'<img src="{uri}" alt="{words}" style="display:block;max-width:100%;height:auto">'
+    return f"{image}<figcaption>{escape(caption)}</figcaption>"
+
+
+def provenance_tables(provenance: Mapping[str, Any]) -> tuple[Table, ...]:
+    """Show what was run: single facts in one table, each list of records in its own, and times by kind.
+
+    Args:
+        provenance: plain values at any depth. A list of mappings at the top is one of records; of these only
+            plain fields are shown, and if they have a `kind` and `seconds`, the sums.
+    """
+    lists = {name: value for name, value in provenance.items() if _holds_records(value)}
+    facts = tuple(_facts({name: value for name, value in provenance.items() if name not in lists}))
+    tables = [Table("Provenance", ("what", "value"), facts)]
+    for name, records in lists.items():
+        if all({"kind", "seconds"} <= record.keys() for record in records):
+            tables.append(_time_table(name, records))
+        plain = [
+            {key: value for key, value in record.items() if not isinstance(value, Mapping | list | tuple)}
+            for record in records
+        ]
+        columns = tuple(dict.fromkeys(key for record in plain for key in record))
+        rows = tuple(tuple(record.get(column) for column in columns) for record in plain)
+        tables.append(Table(f"{name} ({len(records)})", columns, rows))
+    return tuple(tables)
+
+
+def _holds_records(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
+
+
+def _time_table(name: str, records: Sequence[Mapping[str, Any]]) -> Table:
+    hours: dict[str, list[float]] = {}
+    for record in records:
+        hours.setdefault(record["kind"], []).append(record["seconds"] / 3600)
+    rows = tuple((kind, len(each), round(sum(each), 3)) for kind, each in sorted(hours.items()))
+    note = (
+        "What the generators cost stands beside what the models cost; a run that was cut off counts its rest."
+    )
+    return Table(f"Time of the {name}", ("kind", "count", "hours"), rows, note, "hours")
+
+
+def _facts(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield single facts with their path as the name."""
+    for key, value in values.items():
+        name = f"{above}.{key}" if above else str(key)
+        if isinstance(value, Mapping):
+            yield from _facts(value, name)
+        elif isinstance(value, list | tuple):
+            yield name, " ".join(map(str, value))
+        else:
+            yield name, str(value)

@@ -1,0 +1,55 @@
+"""Which checkpoints a study takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mcf_bundle.data.datalist import Datalist
+from mcf_bundle.data.lgg import read_cohort
+from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
+from mcf_bundle.errors import LeakageError
+from mcf_bundle.networks.checkpoint import save_checkpoint
+from mcf_bundle.study.execution import refuse_leaks
+from mcf_bundle.study.splits import make_datalists, patients_of
+from tests.study.studies import make_config
+
+
+@pytest.fixture(scope="module")
+def datalist(phantom_cohort: Path) -> Datalist:
+    return next(iter(make_datalists(read_cohort(phantom_cohort), make_config()).values()))
+
+
+def write_checkpoint(path: Path, patients: list[str], validation: tuple[str, ...] = ()) -> Path:
+    save_checkpoint(
+        path, {}, preset="smoke", kind="gate", patients=patients, validation_patients=validation, info={}
+    )
+    return path
+
+
+def test_a_checkpoint_of_the_training_patients_passes(datalist: Datalist, tmp_path: Path) -> None:
+    chosen = tuple(patients_of(datalist, VALIDATION))
+    refuse_leaks(write_checkpoint(tmp_path / "a.pt", patients_of(datalist, TRAIN), chosen), datalist)
+
+
+@pytest.mark.parametrize("split", [VALIDATION, TEST])
+def test_a_checkpoint_that_shares_a_patient_with_an_evaluation_set_is_refused(
+    datalist: Datalist, tmp_path: Path, split: str
+) -> None:
+    known = [*patients_of(datalist, TRAIN), patients_of(datalist, split)[-1]]
+    with pytest.raises(LeakageError, match=f"trained on patient {known[-1]}, who belongs to the {split} set"):
+        refuse_leaks(write_checkpoint(tmp_path / "a.pt", known), datalist)
+
+
+def test_a_checkpoint_that_was_chosen_on_a_test_patient_is_refused(
+    datalist: Datalist, tmp_path: Path
+) -> None:
+    chosen = (patients_of(datalist, TEST)[0],)
+    with pytest.raises(LeakageError, match="chosen by its results on"):
+        refuse_leaks(write_checkpoint(tmp_path / "a.pt", patients_of(datalist, TRAIN), chosen), datalist)
+
+
+def test_a_checkpoint_without_a_list_of_patients_is_refused(datalist: Datalist, tmp_path: Path) -> None:
+    with pytest.raises(LeakageError, match="carries no list of the patients"):
+        refuse_leaks(write_checkpoint(tmp_path / "a.pt", []), datalist)
