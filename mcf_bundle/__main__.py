@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from mcf_bundle import __version__
 from mcf_bundle.cli.command import PROGRAM
 from mcf_bundle.cli.table import COMMANDS
-from mcf_bundle.commandline import describe, exit_with
+from mcf_bundle.commandline import describe, ending_on_sigterm, exit_with
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the signal's number, as shells count."""
@@ -23,13 +23,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     Raises:
         SystemExit: with the exit code of an error of ours, after its one line; with 2 on a wrong argument;
-            with 130 after Ctrl-C.
+            with 130 after Ctrl-C, with 143 after SIGTERM.
     """
     given = _parser().parse_args(argv)
     command = next(command for command in COMMANDS if command.name == given.command)
     arguments = command.parse(given.words)
     try:
-        command.run(arguments)
+        with ending_on_sigterm():
+            command.run(arguments)
     except KeyboardInterrupt:
         print("\nerror: interrupted; give the same command again to go on", file=sys.stderr, flush=True)
         # CPython notes an interrupt that passed through eval, as in a config's expression, and at exit kills

@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 from mcf_bundle import errors
 from mcf_bundle.errors import McfError
+
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code after SIGTERM, as shells count."""
 
 _PROGRAM = ("monai", "bundle", "__main__.py")
 _COMMANDS = ("run", "run_workflow")
@@ -37,6 +42,7 @@ def guard_command_line(argv: Sequence[str] | None = None) -> None:
     if len(argv) < 2 or Path(argv[0]).parts[-3:] != _PROGRAM or argv[1] not in _COMMANDS:
         return
     sys.excepthook = _excepthook
+    end_on_sigterm()
     logging.setLogRecordFactory(quiet_records(logging.getLogRecordFactory()))
     # These import MONAI and torch, which `python -m mcf_bundle` does without.
     from mcf_bundle.overrides import check_command
@@ -64,6 +70,34 @@ def exit_with(error: BaseException) -> NoReturn:
     sys.stderr.write(f"error: {' '.join(message.split())}\n")
     sys.stderr.flush()
     raise SystemExit(exit_code)
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM, which a scheduler sends before it kills, end the program in one line and in order.
+
+    What is under way in the background is written, and the output folder given back. A second SIGTERM ends
+    the program at once. Of processes that torchrun started the first one alone prints the line.
+    """
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)
+        if os.environ.get("RANK", "0") == "0":
+            message = "error: ended by SIGTERM; what is done is kept, give the same command again to go on\n"
+            os.write(2, message.encode())  # sys.stderr may be in the middle of a write
+        raise SystemExit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Hold to `end_on_sigterm` while the context is open, and to what held before afterwards."""
+    earlier = signal.getsignal(signal.SIGTERM)
+    end_on_sigterm()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier or signal.SIG_DFL)
 
 
 def describe(error: BaseException | None) -> tuple[str, int] | None:
@@ -101,14 +135,14 @@ def _excepthook(kind: type[BaseException], error: BaseException, where: Tracebac
 def quiet_records(make_record: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
     """Wrap a factory of log records so that what ends in one line anyway has no traceback in the log.
 
-    These are errors of ours and Ctrl-C, which MONAI's StatsHandler logs with their tracebacks. With
+    These are errors of ours, Ctrl-C and SIGTERM, which MONAI's StatsHandler logs with their tracebacks. With
     ``MCF_DEBUG=1`` in the environment they stay.
     """
 
     def make_quiet_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make_record(*args, **kwargs)
         error = record.exc_info[1] if record.exc_info else None
-        if (isinstance(error, KeyboardInterrupt) or describe(error)) and not _debugging():
+        if (isinstance(error, KeyboardInterrupt | SystemExit) or describe(error)) and not _debugging():
             record.exc_info = None
         return record
 

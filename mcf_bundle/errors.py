@@ -47,6 +47,10 @@ class PlanError(McfError):
     """A plan cannot be made from the data, or does not fit what lies in the output folder."""
 
 
+class BusyError(McfError):
+    """Another job works in the output folder."""
+
+
 class GateError(McfError):
     """The gate rejects so many images that the settings, not the images, must be wrong."""
 

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,13 @@ import pytest
 
 from mcf_bundle import run_record
 from mcf_bundle.__main__ import main
-from mcf_bundle.commandline import describe, exit_with, guard_command_line
+from mcf_bundle.commandline import (
+    TERMINATED,
+    describe,
+    ending_on_sigterm,
+    exit_with,
+    guard_command_line,
+)
 from mcf_bundle.errors import DataError, IncompleteError
 
 INCOMPLETE = IncompleteError("plan.jsonl", "22 of 24 images passed", "raise spares")
@@ -104,10 +111,11 @@ def guarded(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.delenv("MCF_DEBUG", raising=False)
     monkeypatch.setattr(run_record, "_command", None)
-    factory = logging.getLogRecordFactory()
+    factory, on_sigterm = logging.getLogRecordFactory(), signal.getsignal(signal.SIGTERM)
     guard_command_line([PROGRAM, "run", "--config_file", str(bundle), "--num_images", "24"])
     yield
     logging.setLogRecordFactory(factory)
+    signal.signal(signal.SIGTERM, on_sigterm)
 
 
 @pytest.mark.usefixtures("guarded")
@@ -122,12 +130,34 @@ def test_the_command_line_and_its_config_are_recorded(bundle: Path) -> None:
 
 @pytest.mark.usefixtures("guarded")
 def test_log_has_no_traceback_of_our_errors_but_of_others(caplog: pytest.LogCaptureFixture) -> None:
-    for error in (INCOMPLETE, KeyError("other")):
+    for error in (INCOMPLETE, SystemExit(TERMINATED), KeyError("other")):
         try:
             raise error
-        except Exception:
+        except BaseException:
             logging.getLogger("engine").exception("stopped")
-    assert [record.exc_info is None for record in caplog.records] == [True, False]
+    assert [record.exc_info is None for record in caplog.records] == [True, True, False]
+
+
+@pytest.mark.parametrize(("rank", "lines"), [("0", 1), ("1", 0)])
+def test_sigterm_ends_the_program_in_one_line_of_the_first_process(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], rank: str, lines: int
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as caught, ending_on_sigterm():
+        signal.raise_signal(signal.SIGTERM)
+    assert caught.value.code == TERMINATED == 143
+    printed = capfd.readouterr().err.splitlines()
+    assert len(printed) == lines
+    assert all("give the same command again to go on" in line for line in printed)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.usefixtures("guarded")
+def test_a_bundle_s_command_line_ends_in_order_too() -> None:
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # a second one ends it at once
 
 
 @pytest.mark.usefixtures("guarded")

@@ -9,9 +9,21 @@ from mcf_bundle.cli.judge import JUDGE
 from mcf_bundle.cli.phantom import PHANTOM
 from mcf_bundle.cli.plan import PLAN
 from mcf_bundle.cli.prepare import PREPARE
+from mcf_bundle.cli.rank import RANK
 from mcf_bundle.cli.report import REPORT
 from mcf_bundle.cli.study import STUDY
 from mcf_bundle.cli.train import TRAIN
 
-COMMANDS: tuple[Command, ...] = (PHANTOM, PREPARE, TRAIN, EVALUATE, PLAN, GENERATE, REPORT, JUDGE, STUDY)
+COMMANDS: tuple[Command, ...] = (
+    PHANTOM,
+    PREPARE,
+    TRAIN,
+    EVALUATE,
+    PLAN,
+    GENERATE,
+    REPORT,
+    JUDGE,
+    RANK,
+    STUDY,
+)
 """A new one is a file beside this and a word here."""

@@ -102,16 +102,19 @@ def assign_folds(traits: Sequence[PatientTraits], split_seed: int, folds: int = 
     return dict(sorted((patient, position % folds) for position, patient in enumerate(order)))
 
 
-def split_slices(slices: Sequence[tuple[str, int]], split_seed: int) -> dict[tuple[str, int], str]:
+def split_slices(
+    slices: Sequence[tuple[str, int]], split_seed: int, shares: Mapping[str, float] = PAPER_SHARES
+) -> dict[tuple[str, int], str]:
     """Split slices 8:1:1 as the paper does. Slices of one patient stand in train and test: this split leaks.
 
     Args:
         slices: (patient, slice number) pairs; the order does not matter.
         split_seed: seed of the order.
+        shares: share of the slices by split, 1 in all.
     """
     ordered = sorted(slices)
     shuffled = [ordered[i] for i in np.random.default_rng(split_seed).permutation(len(ordered))]
-    return _deal(shuffled, PAPER_SHARES)
+    return _deal(shuffled, shares)
 
 
 def _stratified_order(traits: Sequence[PatientTraits], split_seed: int) -> list[str]:

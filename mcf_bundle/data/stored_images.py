@@ -6,10 +6,11 @@ from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import torch
-from monai.config import KeysCollection
-from monai.data import MetaTensor
+from monai.config import KeysCollection, PathLike
+from monai.data import ImageWriter, MetaTensor, NibabelWriter
 from monai.transforms import InvertibleTransform, MapTransform, Orientation, SaveImage
 from numpy.typing import NDArray
 from torch import Tensor
@@ -144,6 +145,27 @@ def _gray_levels(channel: NDArray[np.float32]) -> NDArray[np.float32]:
     return (channel - np.float32(low)) * np.float32(255 / (high - low))
 
 
+class GridWriter(NibabelWriter):
+    """MONAI's writer, whose NIfTI files say no other grid in their qform than in their sform.
+
+    MONAI 1.6.1 writes both codes always, and a qform can hold no shear; a viewer that reads it would show a
+    sheared grid's mask beside the image. There the qform is left unset. Units are mm.
+    """
+
+    def write(self, filename: PathLike, verbose: bool = False, **obj_kwargs: Any) -> None:
+        """Write the file."""
+        ImageWriter.write(self, filename, verbose=verbose)
+        image = self.create_backend_obj(
+            self.data_obj, affine=self.affine, dtype=self.output_dtype, **obj_kwargs
+        )
+        image.header.set_xyzt_units("mm")
+        image.set_sform(image.affine, code="scanner")
+        image.set_qform(image.affine, code="scanner", strip_shears=True)
+        if not np.allclose(image.get_qform(), image.affine, atol=1e-4):
+            image.set_qform(None, code="unknown")
+        nibabel.save(image, filename)
+
+
 class SaveMaskd(MapTransform):
     """Save masks with MONAI's SaveImage: a picture's as .png of 0 and 255, a volume's as .nii.gz of 0 and 1.
 
@@ -164,7 +186,7 @@ class SaveMaskd(MapTransform):
             "resample": False,
             "print_log": False,
         }
-        self.volumes = SaveImage(output_ext=".nii.gz", **settings)
+        self.volumes = SaveImage(output_ext=".nii.gz", writer=GridWriter, **settings)
         self.pictures = SaveImage(output_ext=".png", **settings)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

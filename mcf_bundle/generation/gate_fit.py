@@ -12,6 +12,7 @@ from torch import nn
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.pool import DonorRules, find_donors
 from mcf_bundle.data.triplet_dataset import to_network_range
+from mcf_bundle.generation.block_size import BlockSize
 from mcf_bundle.generation.gate import GateLimits, fit_limits, slice_figures
 from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.nearest import SliceGallery
@@ -31,20 +32,19 @@ class TumorProbability:
         device: where the network is.
     """
 
-    def __init__(self, network: nn.Module, *, precision: str, block: int, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, *, precision: str, block: BlockSize, device: torch.device) -> None:
         self.call, self.block, self.device = autocast_call(network, precision), block, device
 
     @torch.no_grad()
     def __call__(self, images: Sequence[np.ndarray]) -> list[float]:
         """Return the probability of tumor of each image, (3, H, W), float32, normalized; in [0, 1]."""
-        found: list[float] = []
-        for start in range(0, len(images), self.block):
-            part = list(images[start : start + self.block])
-            filled = np.stack([*part, *[part[-1]] * (self.block - len(part))])
-            x = torch.from_numpy(to_network_range(filled)).to(self.device)
-            probability = self.call(x, torch.zeros(1, dtype=torch.long, device=self.device)).softmax(1)[:, 1]
-            found += probability.cpu().tolist()[: len(part)]
-        return found
+        return self.block.split(images, self._call_block)
+
+    def _call_block(self, part: Sequence[np.ndarray], size: int) -> list[float]:
+        filled = np.stack([*part, *[part[-1]] * (size - len(part))])
+        x = torch.from_numpy(to_network_range(filled)).to(self.device)
+        probability = self.call(x, torch.zeros(1, dtype=torch.long, device=self.device)).softmax(1)[:, 1]
+        return probability.cpu().tolist()[: len(part)]
 
 
 def fit_gate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -26,6 +27,7 @@ from mcf_bundle.generation.image_evaluation_measures import (
 )
 from mcf_bundle.generation.image_evaluation_report import EvaluationResults, evaluation_content
 from mcf_bundle.generation.image_evaluation_sets import (
+    UNSEEN,
     EvaluationData,
     EvaluationSets,
     gather_sets,
@@ -58,7 +60,8 @@ LABELS_FILE, LABEL_CASES_FILE = "label_consistency.csv", "label_consistency_case
 class ImageEvaluation:
     """Measure the images of a finished run beside real tumors, unmodified hosts and composites.
 
-    The split is the run's own: the reference is tumors of its validation and test patients.
+    The split is the run's own: the reference is tumors of its validation and test patients, or of one of
+    the two.
 
     Args:
         dataset_dir: the run's dataset.
@@ -68,6 +71,7 @@ class ImageEvaluation:
         extractor_weights: its file; None for the gate, whose weights are in the bundle.
         extractor_sha256: hash of that file, for an extractor without a published one.
         segmenter_ckpt: checkpoint of the kind "segmenter"; None leaves label consistency out.
+        reference: splits whose tumors are the reference, members of `UNSEEN`.
         crop: side of the crops around the mask, pixels.
         seed: seed of the draws, folds and forests.
         resamples: draws of each bootstrap.
@@ -86,6 +90,7 @@ class ImageEvaluation:
         extractor_weights: str | None = None,
         extractor_sha256: str | None = None,
         segmenter_ckpt: str | None = None,
+        reference: Sequence[str] = UNSEEN,
         crop: int = 64,
         seed: int = 0,
         resamples: int = 500,
@@ -99,6 +104,7 @@ class ImageEvaluation:
         self.segmenter_ckpt = None if segmenter_ckpt is None else as_path(segmenter_ckpt, "segmenter_ckpt")
         self.extractor_weights, self.extractor_sha256 = extractor_weights, extractor_sha256
         self.extractor_name = get_extractor(extractor).name
+        self.reference = _check_reference(reference)
         check_count("crop", crop)
         check_count("resamples", resamples)
         check_seed("seed", seed)
@@ -173,7 +179,10 @@ class ImageEvaluation:
     def data(self) -> EvaluationData:
         """The run and its patients, measured."""
         return read_evaluation_data(
-            self.dataset_dir, self.synthetic_dir, skip_bad_patients=self.skip_bad_patients
+            self.dataset_dir,
+            self.synthetic_dir,
+            skip_bad_patients=self.skip_bad_patients,
+            reference=self.reference,
         )
 
     @cached_property
@@ -208,6 +217,7 @@ class ImageEvaluation:
         return {
             "plan": self.data.run.plan.plan_id,
             "split_seed": self.data.run.plan.header["split_seed"],
+            "reference": " and ".join(self.reference),
             "extractor": str(extractor.extractor),
             "extractor sha256": extractor.extractor.sha256,
             "segmenter sha256": None if self.segmenter_ckpt is None else hash_file(self.segmenter_ckpt),
@@ -223,3 +233,12 @@ class ImageEvaluation:
             "notes": list(results.gathered.notes),
         }
         write_text(self.output_dir / RECORD_FILE, json.dumps(record, indent=1) + "\n")
+
+
+def _check_reference(reference: Sequence[str]) -> tuple[str, ...]:
+    """Refuse what is no choice of held-out splits."""
+    chosen = tuple(reference) if isinstance(reference, list | tuple) else ()
+    if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(UNSEEN):
+        problem = f"expected a list of {' and '.join(UNSEEN)}, got {reference!r}"
+        raise ArgumentError("reference", problem, "name one of them or both")
+    return chosen

@@ -69,10 +69,16 @@ def evaluation_content(results: EvaluationResults) -> ReportContent:
         f"On {region}: {judge(rows, SYNTHETIC, VERDICT_METRIC).text}."
         for region, rows in results.quality.items()
     ]
+    verdicts.append(_beside_composites(results.quality))
     common = _common_warnings(results.quality)
     if results.labels is None:
         common.append(
             "No segmenter was given (segmenter_ckpt), so whether masks fit their images is not known."
+        )
+    if results.audit is not None and results.audit["copies"]:
+        common.append(
+            f"{len(results.audit['copies'])} tumors count as copies of training tumors: share such images "
+            "only where you may share the training data (section Memorization)."
         )
     return ReportContent(
         title="Evaluation of synthetic tumor slices",
@@ -90,6 +96,19 @@ def evaluation_content(results: EvaluationResults) -> ReportContent:
             Section("Settings", (_settings_table(results.settings),)),
         ),
     )
+
+
+def _beside_composites(quality: Mapping[str, Sequence[QualityRow]]) -> str:
+    """Say where the composites stand, which no network has touched: they may have earned the verdict."""
+    found = []
+    for region, rows in quality.items():
+        value = {row.name: row for row in rows if row.metric == VERDICT_METRIC}
+        images, composites = (
+            _with_interval(row.value, row.low, row.high) for row in (value[SYNTHETIC], value[COMPOSITES])
+        )
+        found.append(f"{images} against {composites} on {region}")
+    figures = ", ".join(found)
+    return f"Beside the composites, which are pasted and not diffused, {VERDICT_METRIC} is {figures}."
 
 
 _QUALITY_TEXT = (
@@ -119,10 +138,11 @@ def _figures(results: EvaluationResults) -> tuple[Figure, ...]:
     auc = {row.name: row.auc for row in results.forest}
     found = [
         Figure(f"{kid[CROPS, SYNTHETIC].value:.3g}", "KID on crops"),
+        Figure(f"{kid[CROPS, COMPOSITES].value:.3g}", "of composites"),
         Figure(f"{kid[CROPS, HOSTS].value:.3g}", "of unmodified hosts"),
         Figure(f"{kid[CROPS, TRAINING].value:.3g}", "of real training tumors"),
         Figure(f"{auc[SYNTHETIC]:.2f}", "texture: AUC of a forest"),
-        Figure(f"{auc[COMPOSITES]:.2f}", "of composites"),
+        Figure(f"{auc[COMPOSITES]:.2f}", "AUC of composites"),
     ]
     if results.labels is not None:
         dice = {row.name: row.dice for row in results.labels}

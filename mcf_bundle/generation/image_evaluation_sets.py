@@ -76,8 +76,8 @@ class EvaluationData:
         synthetic_dir: its folder.
         source: its patients, split as the run split them.
         training: cases of the training patients, by what the run calls them.
-        held_out: likewise, of validation and test patients.
-        held_out_patients: the latter's own names, by split.
+        held_out: likewise, of the patients of the reference.
+        held_out_patients: names of all validation and test patients, by split.
     """
 
     run: FinishedRun
@@ -104,9 +104,20 @@ class EvaluationSets:
 
 
 def read_evaluation_data(
-    dataset_dir: Path, synthetic_dir: Path, *, skip_bad_patients: bool
+    dataset_dir: Path,
+    synthetic_dir: Path,
+    *,
+    skip_bad_patients: bool,
+    reference: Sequence[str] = UNSEEN,
 ) -> EvaluationData:
     """Read a finished run and measure the patients of its dataset; the split is the run's own.
+
+    Args:
+        dataset_dir: the run's dataset.
+        synthetic_dir: the run's folder.
+        skip_bad_patients: leave damaged patients out instead of stopping.
+        reference: members of `UNSEEN` whose patients are measured; those of the other one stay shut, and a
+            network that knows them is refused all the same.
 
     Raises:
         DataError: the run has no images, a file cannot be read, or the dataset is not the run's.
@@ -117,11 +128,11 @@ def read_evaluation_data(
     held_out = {
         split: [v for v in cohort.volumes if source.splits.get(v.patient) == split] for split in UNSEEN
     }
-    if not any(held_out.values()):
-        problem = "no patient of the run's validation or test set is there"
+    if not any(held_out[split] for split in reference):
+        problem = f"no patient of the run's {' or '.join(reference)} set is there"
         raise DataError(cohort.root, problem, "add patients that the generator never saw")
     measured = survey_volumes(
-        [volume for volumes in held_out.values() for volume in volumes],
+        [volume for split in reference for volume in held_out[split]],
         source.survey.template,
         min_correlation=source.rules.min_correlation,
         max_disagreement=source.rules.max_disagreement,

@@ -17,6 +17,7 @@ from mcf_bundle.data.case import Case
 from mcf_bundle.data.triplet_dataset import from_network_range
 from mcf_bundle.errors import GateError
 from mcf_bundle.generation.background import ReadAhead, WriteBehind
+from mcf_bundle.generation.block_size import BlockSize
 from mcf_bundle.generation.gate import (
     GateLimits,
     GateResult,
@@ -43,11 +44,13 @@ class Generated:
         materials: what it was made from.
         image: (3, H, W), float32, normalized.
         gate: what the gate says of it.
+        compute_batch: images in the network call that made it.
     """
 
     materials: Materials
     image: NDArray[np.float32]
     gate: GateResult
+    compute_batch: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +64,7 @@ class Machinery:
         limits: the gate's limits.
         gallery: the training slices.
         cases: the training patients, by name.
-        compute_batch: images in each network call; short blocks are filled with repeats.
+        block: images in each network call; short blocks are filled with repeats.
         batch_size: rows that are read ahead of the networks; changes no byte.
         device: where the networks are.
         rules: what counts as tissue where a tumor is painted; those of the plan.
@@ -73,7 +76,7 @@ class Machinery:
     limits: GateLimits
     gallery: SliceGallery
     cases: Mapping[str, Case]
-    compute_batch: int
+    block: BlockSize
     batch_size: int
     device: torch.device
     rules: PlacementRules = field(default_factory=PlacementRules)
@@ -130,6 +133,7 @@ def run_plan(
         done: rows whose images are there already, with the results of their earlier candidates.
 
     Raises:
+        ArgumentError: if the device's memory runs out, see `BlockSize`.
         GateError: if a larger share of the images is rejected than the gate's rules allow, 60 % by default.
     """
     outcome = Outcome() if outcome is None else outcome
@@ -143,7 +147,7 @@ def run_plan(
         tqdm(
             total=len(rows), initial=len(done), desc="images", unit="image", disable=not is_first()
         ) as progress,
-        WriteBehind(keep, limit=machinery.compute_batch) as keep_later,
+        WriteBehind(keep, limit=machinery.block.full) as keep_later,
     ):
         for attempt, result, made in _judged(queue, rows, machinery):
             earlier = outcome.rejected.get(attempt.row, [])
@@ -176,7 +180,7 @@ def _judged(
     What the caller appends is tried in its turn. However many processes there are, attempts leave the queue
     in one and the same order.
     """
-    block, processes = machinery.compute_batch, process_count()
+    block, processes = machinery.block.full, process_count()
 
     def prepare(attempt: Attempt) -> Materials:
         row = rows[attempt.row]
@@ -220,18 +224,21 @@ def with_spares(attempts: Iterable[Attempt], rows: Mapping[int, PlanRow], size: 
 
 
 def _run_block(block: Sequence[Materials], machinery: Machinery) -> list[Generated]:
-    """Sample and judge one block."""
-    images = sample_block(
-        block, machinery.sample, compute_batch=machinery.compute_batch, device=machinery.device
-    )
+    """Sample and judge one block, in several calls where the memory does not suffice for one."""
+
+    def sample(part: Sequence[Materials], size: int) -> list[tuple[NDArray[np.float32], int]]:
+        images = sample_block(part, machinery.sample, compute_batch=size, device=machinery.device)
+        return [(image, size) for image in images]
+
+    sampled = machinery.block.split(block, sample)
     probabilities = zip(
-        machinery.tumor_probability(images),
+        machinery.tumor_probability([image for image, _ in sampled]),
         machinery.tumor_probability([item.composite.host[1] for item in block]),
         strict=True,
     )
     return [
-        Generated(item, image, _judge(item, image, of_image, of_host, machinery))
-        for item, image, (of_image, of_host) in zip(block, images, probabilities, strict=True)
+        Generated(item, image, _judge(item, image, of_image, of_host, machinery), size)
+        for item, (image, size), (of_image, of_host) in zip(block, sampled, probabilities, strict=True)
     ]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from mcf_bundle.atomic_file import unwritable
 from mcf_bundle.data.generated_case import CASE_NAME
 from mcf_bundle.errors import DataError, PlanError
+from mcf_bundle.folder_lock import LOCK_FILES
 from mcf_bundle.generation.writer import holds_only_case
 
 PLAN_FILE = "plan.jsonl"
@@ -48,7 +49,8 @@ def check_output_dir(output_dir: Path, *, plan_id: str, overwrite: bool = False)
 
     A run's files are recognized by ``plan.jsonl``, whose first line holds its ``plan_id``. With it, these are
     a run's: the names of `RUN_FILES`, and cases whose name, or number as ``row``, stands in a line of the
-    plan or the manifest, and the manifest's shards, as long as their folders hold nothing else.
+    plan or the manifest, and the manifest's shards, as long as their folders hold nothing else. The lock's
+    files are a run's in any case.
 
     Args:
         output_dir: the folder; may be missing.
@@ -115,7 +117,7 @@ def _clear(output_dir: Path) -> None:
     for path in _entries(output_dir):
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name not in RUN_FILES:
+        elif path.name not in (*RUN_FILES, *LOCK_FILES):
             path.unlink()
     for name in RUN_FILES:
         (output_dir / name).unlink(missing_ok=True)
@@ -167,6 +169,8 @@ def _is_ours(path: Path, run: _StoredRun | None) -> bool:
     name = unfinished["name"] if unfinished else path.name
     if path.is_symlink():
         return False
+    if path.is_file() and name in LOCK_FILES:
+        return True
     if path.is_file():
         return name in RUN_FILES if run else (unfinished is not None and name == PLAN_FILE)
     if run is not None and path.name == SHARDS_FOLDER:

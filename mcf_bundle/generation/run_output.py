@@ -150,6 +150,7 @@ class RunOutput:
             "transform": item.candidate.transform.to_dict(),
             "seed": item.candidate.seed,
             "settings": dict(item.row.settings),
+            "compute_batch": made.compute_batch,
             "mask_pixels": int(item.composite.mask[1].sum()),
             "gate": dict(made.gate.figures),
             "rejected": [

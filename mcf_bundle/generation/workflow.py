@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -16,6 +17,8 @@ from mcf_bundle.data.datalist import Datalist, read_datalist, split_digest
 from mcf_bundle.data.lgg import Cohort, read_cohort
 from mcf_bundle.diffusion.inferer import FusionInferer
 from mcf_bundle.errors import ArgumentError, GateError, IncompleteError, PlanError
+from mcf_bundle.folder_lock import check_unclaimed, claimed
+from mcf_bundle.generation.block_size import BlockSize, OnOom, check_on_oom
 from mcf_bundle.generation.composite import Blend
 from mcf_bundle.generation.gate import GateLimits, GateResult
 from mcf_bundle.generation.gate_fit import TumorProbability, fit_gate
@@ -50,13 +53,16 @@ class ComputeSettings:
         compute_batch: images in each network call.
         num_threads: CPU threads; None takes what torch chose.
         batch_size: rows read ahead of the networks; changes no byte.
+        on_oom: see `BlockSize`; no part of the plan, so that a run can go on with another one.
     """
 
     compute_batch: int = 8
     num_threads: int | None = None
     batch_size: int = 8
+    on_oom: OnOom = "stop"
 
     def __post_init__(self) -> None:
+        check_on_oom(self.on_oom)
         counts = {"compute_batch": self.compute_batch, "batch_size": self.batch_size}
         if self.num_threads is not None:
             counts["num_threads"] = self.num_threads
@@ -139,12 +145,15 @@ class GenerationWorkflow:
         Raises:
             McfError: for bad data, settings, leaks, or an output folder that cannot be used; before anything
                 is written.
+            BusyError: if another job works in the output folder.
             GateError: if most images are rejected.
             IncompleteError: if images are missing because a row's spares ran out; everything else is written.
         """
         self.compute.set_threads()
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         check_output_dir(self.output_dir, plan_id="", overwrite=True)
+        if not self.dry_run:
+            in_first(partial(check_unclaimed, self.output_dir))
         logger.info("provenance is %s", self.naming[0])
         plan = self.plan
         for warning in share_warnings(plan.rows, self.rules.pairing.max_patient_share):
@@ -170,16 +179,17 @@ class GenerationWorkflow:
             Provenance(*self.naming, self.networks.hashes()),
             self.rules.pairing.placement,
         )
-        done = in_first(partial(self._begin, output))
         outcome = Outcome()
         finish = partial(output.finish, outcome, self._facts(machinery.limits))
-        try:
-            run_plan(plan, machinery, output.keep, outcome, done=done)
-        except GateError:
-            # A run that is stopped still says what it made and what was rejected.
+        with ExitStack() as claim:
+            done = in_first(partial(self._begin, output, claim))
+            try:
+                run_plan(plan, machinery, output.keep, outcome, done=done)
+            except GateError:
+                # A run that is stopped still says what it made and what was rejected.
+                in_first(finish)
+                raise
             in_first(finish)
-            raise
-        in_first(finish)
         logger.info("%d of %d images in %s", outcome.written, len(plan.rows), self.output_dir)
         if outcome.missing:
             raise IncompleteError(
@@ -189,7 +199,9 @@ class GenerationWorkflow:
             )
         return outcome
 
-    def _begin(self, output: RunOutput) -> dict[int, list[GateResult]]:
+    def _begin(self, output: RunOutput, claim: ExitStack) -> dict[int, list[GateResult]]:
+        """Take the folder for this job, whose first process calls this alone, and see what is there."""
+        claim.enter_context(claimed(self.output_dir))
         prepare_output_dir(self.output_dir, plan_id=output.plan_id, overwrite=self.overwrite)
         return output.begin()
 
@@ -276,10 +288,11 @@ class GenerationWorkflow:
     def _machinery(self) -> Machinery:
         """Put the parts together, with the gate fitted to this dataset's real tumors."""
         denoiser, source = self.networks.denoiser.network, self.source
+        block = BlockSize(self.compute.compute_batch, on_oom=self.compute.on_oom)
         probability = TumorProbability(
             self.networks.gate.network,
             precision=self.inferer.precision,
-            block=self.compute.compute_batch,
+            block=block,
             device=self.device,
         )
         gallery = SliceGallery(source.survey.cases)
@@ -301,7 +314,7 @@ class GenerationWorkflow:
             cases=source.cases,
             rules=self.rules.pairing.placement,
             gate_rules=self.rules.gate,
-            compute_batch=self.compute.compute_batch,
+            block=block,
             batch_size=self.compute.batch_size,
             device=self.device,
         )

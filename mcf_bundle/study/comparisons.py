@@ -13,7 +13,7 @@ from mcf_bundle.errors import ArgumentError, DataError
 from mcf_bundle.study.config import StudyConfig
 from mcf_bundle.study.measures import CLASSIFICATION_MEASURES, COMPARABLE, SEGMENTATION_MEASURES
 from mcf_bundle.study.run_scores import RunScores
-from mcf_bundle.study.splits import CROSS_VALIDATION
+from mcf_bundle.study.splits import BY_SLICE, CROSS_VALIDATION
 from mcf_bundle.study.statistics import PairedResult, PairedScores, Verdict, compare, holm, judge
 
 MEASURES = {**SEGMENTATION_MEASURES, **CLASSIFICATION_MEASURES}
@@ -84,6 +84,8 @@ def group_runs(
 ) -> dict[Group, dict[str, dict[Cell, RunScores]]]:
     """Return runs by group, arm, and fold and seed; models and arms in the order of the config.
 
+    Runs on a split by slice are left out: they answer nothing about patients, see `split_comparison`.
+
     Raises:
         DataError: a run's model or arm is not in the config.
     """
@@ -94,6 +96,8 @@ def group_runs(
             if name not in known:
                 problem = f"the run '{run}' is of the {kind} {name!r}, which the config has not"
                 raise DataError("the per-case table", problem, "gather the runs of this study")
+        if run.question == BY_SLICE:
+            continue
         group = Group(run.question, run.model, run.fraction)
         groups[group][run.arm][Cell(run.fold, run.seed)] = item
     models, arms = list(config.models), list(config.arms)

@@ -193,6 +193,21 @@ class Generator:
 
 
 @dataclass(frozen=True)
+class SliceSplit:
+    """What is trained on a split by slice too, which leaks, to show how much that flatters.
+
+    Attributes:
+        models: names of models.
+        arms: names of arms without synthetic slices.
+        seeds: of the trainings, among the study's.
+    """
+
+    models: Sequence[str]
+    arms: Sequence[str]
+    seeds: Sequence[int]
+
+
+@dataclass(frozen=True)
 class StudyConfig:
     """A study at one scale.
 
@@ -210,6 +225,8 @@ class StudyConfig:
         models: by name, in the order of the report.
         generator: how the generators are trained.
         primary: the comparison that counts.
+        slice_split: what is trained on a split by slice beside the folds; None for nothing.
+        judge: generated sets whose images are judged, in the first fold with all data.
     """
 
     name: str
@@ -225,6 +242,8 @@ class StudyConfig:
     generator: Generator
     primary: Primary
     institutions: Sequence[str] = ()
+    slice_split: SliceSplit | None = None
+    judge: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_fields(
@@ -238,7 +257,7 @@ class StudyConfig:
             },
         )
         if self.institutions:
-            check_list("StudyConfig.institutions", self.institutions, check=_check_text)
+            check_list("StudyConfig.institutions", self.institutions, check=check_text)
         for name, arm in self.arms.items():
             if arm.synthetic is not None:
                 check_known(f"StudyConfig.arms.{name}.synthetic", arm.synthetic, self.sets)
@@ -246,7 +265,32 @@ class StudyConfig:
         for name, item in self.sets.items():
             if item.of is not None:
                 check_known(f"StudyConfig.sets.{name}.of", item.of, generated)
+        if self.judge:
+            check_list("StudyConfig.judge", self.judge, check=partial(check_known, known=generated))
         self._check_primary()
+        if self.slice_split is not None:
+            self._check_slice_split(self.slice_split)
+
+    def _check_slice_split(self, asked: SliceSplit) -> None:
+        where = "StudyConfig.slice_split"
+        check_list(f"{where}.models", asked.models, check=partial(check_known, known=self.models))
+        check_list(f"{where}.arms", asked.arms, check=partial(check_known, known=self.arms))
+        check_list(f"{where}.seeds", asked.seeds, check=check_seed)
+        for name in asked.arms:
+            if self.arms[name].synthetic is not None:
+                problem = f"{name!r} has synthetic slices: a generator must know no patient who is tested"
+                raise ArgumentError(f"{where}.arms", problem, "name arms of real slices alone")
+        if strange := [seed for seed in asked.seeds if seed not in self.seeds]:
+            problem = f"{strange[0]} is none of the study's seeds, so nothing by patient stands beside it"
+            raise ArgumentError(f"{where}.seeds", problem, "choose of the study's")
+        if not isinstance(self.folds, int) or 1.0 not in self.fractions:
+            problem = "it stands beside numbered folds with all training patients, which are not there"
+            raise ArgumentError(where, problem, "give folds as a number, and 1.0 among the fractions")
+
+    @property
+    def fold_count(self) -> int:
+        """Number of cross-validation folds."""
+        return self.folds if isinstance(self.folds, int) else len(self.folds)
 
     def _check_primary(self) -> None:
         check_known("StudyConfig.primary.model", self.primary.model, self.models)
@@ -259,13 +303,24 @@ class StudyConfig:
         check_known("StudyConfig.primary.metric", self.primary.metric, metrics)
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as plain JSON values, with the keys of the fields."""
-        return json.loads(json.dumps(asdict(self)))
+        """Return everything as plain JSON values, with the keys of the fields.
+
+        Without a split by slice its key is left out.
+        """
+        content = json.loads(json.dumps(asdict(self)))
+        if self.slice_split is None:
+            del content["slice_split"]
+        return content
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the results depend on: `as_json` without `judge`, which adds runs and changes none."""
+        return {name: value for name, value in self.as_json().items() if name != "judge"}
 
     @property
     def hash(self) -> str:
-        """SHA-256 of `as_json`, hexadecimal: what tells results of one configuration from another's."""
-        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of `identity`, hexadecimal: what tells results of one configuration from another's."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
 
 
 def check_known(name: str, value: Any, known: Iterable[str]) -> None:
@@ -280,7 +335,12 @@ def check_known(name: str, value: Any, known: Iterable[str]) -> None:
         raise ArgumentError(name, f"{value!r} does not exist", remedy)
 
 
-def _check_text(name: str, value: Any) -> None:
+def check_text(name: str, value: Any) -> None:
+    """Refuse what is no text, or an empty one.
+
+    Raises:
+        ArgumentError: says what came.
+    """
     if not isinstance(value, str) or not value:
         raise ArgumentError(name, f"expected text, got {value!r}", "correct it")
 
@@ -307,7 +367,7 @@ def _check_folds(name: str, folds: Any) -> None:
         raise ArgumentError(name, f"{len(folds)} fold is no cross-validation", "name two or more")
     owner: dict[str, int] = {}
     for number, patients in enumerate(folds):
-        check_list(f"{name}[{number}]", patients, check=_check_text)
+        check_list(f"{name}[{number}]", patients, check=check_text)
         for patient in patients:
             if patient in owner:
                 problem = f"folds {owner[patient]} and {number} overlap: both test {patient}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from mcf_bundle.study.config import (
     Generator,
     Model,
     Primary,
+    SliceSplit,
     StudyConfig,
     SyntheticSet,
     check_known,
@@ -27,7 +28,8 @@ def read_config(path: Path, scale: str) -> StudyConfig:
     """Read a study's JSON file at one scale; all others are checked too.
 
     `scales` holds what each scale changes: mappings are merged at any depth, everything else replaces; and
-    `choose` lists the arms and models that it keeps. Sets that no arm uses are left out.
+    `choose` lists the arms and models that it keeps. Sets that no arm uses and `judge` does not list are
+    left out.
 
     Args:
         path: the file.
@@ -38,17 +40,7 @@ def read_config(path: Path, scale: str) -> StudyConfig:
         ArgumentError: a key, arm, set, model or scale is unknown, or a value is out of range; the message has
             the key's path and what exists.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_refuse_twice)
-    except OSError as error:
-        raise DataError(path, f"cannot be read ({error.strerror})", "give a study's JSON file") from error
-    except ValueError as error:
-        if isinstance(error, McfError):
-            raise DataError(path, error.problem, error.remedy) from None
-        raise DataError(path, f"is not JSON ({error})", "correct the file") from error
-    where = f"{path.name}:"
-    if not isinstance(content, Mapping):
-        raise DataError(path, "holds no JSON object", "give a study's JSON file")
+    content, where = read_object(path), f"{path.name}:"
     scales = content.get("scales", {})
     if not isinstance(scales, Mapping):
         raise ArgumentError(f"{where} scales", "expected an object by scale", "write {scale: {...}}")
@@ -58,6 +50,25 @@ def read_config(path: Path, scale: str) -> StudyConfig:
     base = {key: value for key, value in content.items() if key != "scales"}
     resolved = {name: _resolve(base, scales[name], name, where) for name in scales}
     return resolved[scale]
+
+
+def read_object(path: Path) -> Mapping[str, Any]:
+    """Read a JSON object; a key that stands there twice is an error.
+
+    Raises:
+        DataError: the file cannot be read, is not JSON, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_refuse_twice)
+    except OSError as error:
+        raise DataError(path, f"cannot be read ({error.strerror})", "give a study's JSON file") from error
+    except ValueError as error:
+        if isinstance(error, McfError):
+            raise DataError(path, error.problem, error.remedy) from None
+        raise DataError(path, f"is not JSON ({error})", "correct the file") from error
+    if not isinstance(content, Mapping):
+        raise DataError(path, "holds no JSON object", "give a study's JSON file")
+    return content
 
 
 def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -85,12 +96,15 @@ def _resolve(base: Mapping[str, Any], changes: Any, scale: str, where: str) -> S
     for group, kind in (("arms", Arm), ("sets", SyntheticSet), ("models", Model)):
         if group in content:
             content[group] = _build_all(kind, content[group], f"{where} {group}")
-    for name, single in (("generator", Generator), ("primary", Primary)):
+    for name, single in (("generator", Generator), ("primary", Primary), ("slice_split", SliceSplit)):
         if name in content:
-            content[name] = _build(single, content[name], f"{where} {name}")
+            content[name] = build(single, content[name], f"{where} {name}")
     if {"arms", "sets"} <= content.keys():
-        content["sets"] = _used(content["arms"], content["sets"], where)
-    return _build(StudyConfig, content, where)
+        judged = content.get("judge") or []
+        if judged:
+            check_list(f"{where} judge", judged, check=partial(check_known, known=content["sets"]))
+        content["sets"] = _used(content["arms"], content["sets"], judged, where)
+    return build(StudyConfig, content, where)
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,8 +120,10 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _used(arms: Mapping[str, Arm], sets: Mapping[str, SyntheticSet], where: str) -> dict[str, SyntheticSet]:
-    """Leave out the sets that neither an arm nor the set of an arm names."""
+def _used(
+    arms: Mapping[str, Arm], sets: Mapping[str, SyntheticSet], judged: Sequence[str], where: str
+) -> dict[str, SyntheticSet]:
+    """Leave out the sets that are not judged and that neither an arm nor the set of an arm names."""
     for name, arm in arms.items():
         if arm.synthetic is not None:
             check_known(f"{where} arms.{name}.synthetic", arm.synthetic, sets)
@@ -115,23 +131,32 @@ def _used(arms: Mapping[str, Arm], sets: Mapping[str, SyntheticSet], where: str)
     for name, item in sets.items():
         if item.of is not None:
             check_known(f"{where} sets.{name}.of", item.of, generated)
-    needed = {arm.synthetic for arm in arms.values()}
+    needed = {*judged, *(arm.synthetic for arm in arms.values())}
     needed |= {item.of for name, item in sets.items() if name in needed}
     return {name: item for name, item in sets.items() if name in needed}
 
 
 def _build_all(kind: type, content: Any, where: str) -> dict[str, Any]:
-    if not isinstance(content, Mapping) or not content:
+    if not isinstance(content, Mapping) or not (content or kind is SyntheticSet):
         raise ArgumentError(where, "expected an object by name", "name at least one")
     for name in content:
         # Names become folders.
         if not name.replace("_", "").isalnum() or not name.isascii():
             raise ArgumentError(f"{where}.{name}", "is no name", "use letters, digits and underscores")
-    return {name: _build(kind, value, f"{where}.{name}") for name, value in content.items()}
+    return {name: build(kind, value, f"{where}.{name}") for name, value in content.items()}
 
 
-def _build(kind: Any, content: Any, where: str) -> Any:
-    """Make a settings object from a JSON object, strictly; errors name the key's path."""
+def build(kind: Any, content: Any, where: str) -> Any:
+    """Make a settings object from a JSON object, strictly.
+
+    Args:
+        kind: a dataclass.
+        content: values of its fields by name.
+        where: path of the object in the file, for messages; "<file>:" at the top.
+
+    Raises:
+        ArgumentError: a key is unknown or missing, or a value is out of range; names the key's path.
+    """
     place = where if where.endswith(":") else f"{where}."
     if not isinstance(content, Mapping):
         raise ArgumentError(where, f"expected an object, got {content!r}", "write {key: value}")

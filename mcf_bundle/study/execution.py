@@ -28,9 +28,11 @@ from mcf_bundle.resources import bundle_root
 from mcf_bundle.run_record import forget_command, remember_command
 from mcf_bundle.study.config import CKPT_IDS, GENERATED, StudyConfig
 from mcf_bundle.study.folder import StudyFolder
-from mcf_bundle.study.runs import ModelRun, NetworkRun, Run, SetRun, network_overrides
+from mcf_bundle.study.judging import judge_images
+from mcf_bundle.study.runs import JudgeRun, ModelRun, NetworkRun, Run, SetRun, network_overrides
 from mcf_bundle.study.set_noised_real import NetworkFiles
-from mcf_bundle.study.splits import Split, patients_of
+from mcf_bundle.study.slice_split import REMARK, evaluation_overrides, training_overrides
+from mcf_bundle.study.splits import BY_SLICE, Split, patients_of
 from mcf_bundle.study.synthetic_sets import make_set
 
 logger = logging.getLogger(__name__)
@@ -95,6 +97,8 @@ def execute(run: Run, place: Workplace) -> str:
             return _train_network(run, place)
         case SetRun():
             return _make_set(run, place)
+        case JudgeRun():
+            return _judge(run, place)
         case ModelRun():
             return _train_and_evaluate(run, place)
     raise TypeError(f"unknown kind of run: {run}")
@@ -144,7 +148,8 @@ def check_given_checkpoints(config: StudyConfig, datalists: Iterable[tuple[str, 
         if overrides.get(name) is not None
     }
     for _, datalist in datalists:
-        for path in sorted(given):
+        # On a split by slice no synthetic slices are trained on.
+        for path in sorted(given) if not datalist.leaks else ():
             refuse_leaks(Path(path), datalist)
 
 
@@ -176,14 +181,9 @@ def _train_network(run: NetworkRun, place: Workplace) -> str:
 
 def _make_set(run: SetRun, place: Workplace) -> str:
     settings = place.config.sets[run.set_name]
-    source = settings if settings.of is None else place.config.sets[settings.of]
-    overrides = {**place.config.generator.inference, **source.overrides}
-    trained = {CKPT_IDS[role]: str(place.folder.of(needed) / BEST) for role, needed in run.networks.items()}
-    for path in trained.values():
-        refuse_leaks(Path(path), place.datalists[run.split])
+    files = _inference_ids(run, place)
     if settings.kind == GENERATED:
-        return _generate(run, place, {**overrides, **trained})
-    files = {**overrides, **trained}
+        return _generate(run, place, files)
     make_set(
         settings.kind,
         place.folder.of(run.needs[0]),
@@ -193,37 +193,75 @@ def _make_set(run: SetRun, place: Workplace) -> str:
         files=NetworkFiles(
             files["ckpt"],
             files.get("classifier_ckpt"),
-            "cuda" if torch.cuda.is_available() else "cpu",
+            _device(),
         ),
     )
     return ""
 
 
+def _inference_ids(run: SetRun | JudgeRun, place: Workplace) -> dict[str, Any]:
+    """Return the ids of inference.json for a set, with the checkpoints that the study trained for it."""
+    settings = place.config.sets[run.set_name]
+    source = settings if settings.of is None else place.config.sets[settings.of]
+    trained = {CKPT_IDS[role]: str(place.folder.of(needed) / BEST) for role, needed in run.networks.items()}
+    for path in trained.values():
+        refuse_leaks(Path(path), place.datalists[run.split])
+    return {**place.config.generator.inference, **source.overrides, **trained}
+
+
+def _judge(run: JudgeRun, place: Workplace) -> str:
+    return judge_images(
+        place.dataset_dir,
+        place.folder.of(run.needs[0]),
+        place.folder.of(run.id),
+        gate=Path(_inference_ids(run, place)[CKPT_IDS["gate"]]),
+        device=_device(),
+    )
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def _generate(run: SetRun, place: Workplace, overrides: Mapping[str, Any]) -> str:
-    """Generate a set; images that the gate did not let pass are a remark, no images an error."""
-    output, remark = place.folder.of(run.id), ""
-    own = {
-        **_common(run, place),
-        "output_dir": str(output),
-        # The trainings have to recognize whom an image shows; the images stay in the study's folder.
-        "provenance": FULL,
-    }
-    try:
-        _run_bundle(GENERATOR_BUNDLE, ("inference.json",), {**overrides, **own}, place.line)
-    except Exception as error:
-        found = describe(error)
-        if found is None or found[1] != IncompleteError.exit_code:
-            raise
-        remark = found[0]
+    output = place.folder.of(run.id)
+    remark = generate(output, {**overrides, **_common(run, place)}, place.line)
     if not read_origins(output):
         problem = "the gate rejected all images"
         raise DataError(output, problem, "change the set's settings, or train the generator longer")
     return remark
 
 
+def generate(output_dir: Path, overrides: Mapping[str, Any], line: Sequence[str]) -> str:
+    """Run inference.json, or what is left of it.
+
+    Args:
+        output_dir: where the images go.
+        overrides: its ids, dataset_dir among them.
+        line: the command line, for the record.
+
+    Returns:
+        What the gate did not let pass, in words; empty if there are as many images as asked for.
+
+    Raises:
+        McfError: for bad data, settings or leaks.
+        RuntimeError: from MONAI, around an error of the run.
+    """
+    # Trainings and evaluations have to recognize whom an image shows; the images stay in the study's folder.
+    own = {"output_dir": str(output_dir), "provenance": FULL}
+    try:
+        _run_bundle(GENERATOR_BUNDLE, ("inference.json",), {**overrides, **own}, line)
+    except Exception as error:
+        found = describe(error)
+        if found is None or found[1] != IncompleteError.exit_code:
+            raise
+        return found[0]
+    return ""
+
+
 def _train_and_evaluate(run: ModelRun, place: Workplace) -> str:
     model, arm, folder = place.config.models[run.model], place.config.arms[run.arm], place.folder.of(run.id)
-    training = folder / TRAINING_FOLDER
+    training, by_slice = folder / TRAINING_FOLDER, run.split.question == BY_SLICE
     common = {**model.overrides, **_common(run, place), "seed": run.seed}
     settings = {
         **common,
@@ -234,19 +272,22 @@ def _train_and_evaluate(run: ModelRun, place: Workplace) -> str:
         "synthetic_dir": str(place.folder.of(run.needs[0])) if run.needs else None,
         # Early stopping would give the arms different numbers of steps.
         "patience": None,
+        **(training_overrides(run.task) if by_slice else {}),
     }
     _pretrain(arm.pretraining, settings, model.bundle, folder / PRETRAINED_FILE, place.line)
     _run_bundle(model.bundle, ("train.json",), settings, place.line)
-    refuse_leaks(training / BEST, place.datalists[run.split])
+    if not by_slice:
+        refuse_leaks(training / BEST, place.datalists[run.split])
     evaluation = {
         **common,
         "ckpt": str(training / BEST),
         "output_dir": str(folder),
         "split": TEST,
         "resamples": _RESAMPLES,
+        **(evaluation_overrides(run.task) if by_slice else {}),
     }
     _run_bundle(model.bundle, ("train.json", "evaluate.json"), evaluation, place.line)
-    return ""
+    return REMARK if by_slice else ""
 
 
 def _pretrain(

@@ -7,18 +7,40 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
 from mcf_bundle.atomic_file import unwritable, write_text
 from mcf_bundle.errors import DataError, StudyError
 from mcf_bundle.run_record import describe_code
-from mcf_bundle.study.config import StudyConfig
-from mcf_bundle.study.runs import Run
 
 STUDY_FILE, DONE_FILE, LOCK_FILE = "study.json", "done.json", ".running.lock"
 RUNS_FOLDER, SPLITS_FOLDER = "runs", "splits"
+
+
+class Configuration(Protocol):
+    """What results belong to."""
+
+    @property
+    def hash(self) -> str:
+        """What tells it from others."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the results depend on, as plain JSON values."""
+
+
+class Work(Protocol):
+    """A piece of work that is done or not."""
+
+    @property
+    def id(self) -> str:
+        """Name, and folder below ``runs``."""
+
+    @property
+    def kind(self) -> str:
+        """Pieces of one kind take about the same time."""
 
 
 class StudyFolder:
@@ -40,7 +62,7 @@ class StudyFolder:
         """Return the folder of a run."""
         return self.path / RUNS_FOLDER / run_id
 
-    def check(self, config: StudyConfig) -> None:
+    def check(self, config: Configuration) -> None:
         """Refuse a folder with the results of another configuration; nothing is written.
 
         Raises:
@@ -58,16 +80,16 @@ class StudyFolder:
             return
         stored = _read_json(path, ("hash", "config"))
         if stored["hash"] != config.hash:
-            old, new = stored["config"], config.as_json()
+            old, new = stored["config"], config.identity
             differing = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
             problem = f"holds results of another configuration (other {', '.join(differing) or 'version'})"
             raise StudyError(self.path, problem, "choose another output_dir, or give that configuration")
 
-    def open_for(self, config: StudyConfig) -> None:
+    def open_for(self, config: Configuration) -> None:
         """Make the folder a configuration's; raises as `check` does."""
         self.check(config)
         if not (self.path / STUDY_FILE).exists():
-            content = {"hash": config.hash, "config": config.as_json()}
+            content = {"hash": config.hash, "config": config.identity}
             write_text(self.path / STUDY_FILE, json.dumps(content, indent=1) + "\n")
 
     @contextmanager
@@ -93,7 +115,7 @@ class StudyFolder:
         finally:
             lock.release()
 
-    def finish(self, run: Run, config: StudyConfig, *, seconds: float, whole: bool, remark: str) -> None:
+    def finish(self, run: Work, config: Configuration, *, seconds: float, whole: bool, remark: str) -> None:
         """Note that a run is done; written last and at once.
 
         Args:
@@ -115,7 +137,7 @@ class StudyFolder:
         }
         write_text(self.of(run.id) / DONE_FILE, json.dumps(record, indent=1) + "\n")
 
-    def done(self, run: Run, config: StudyConfig) -> Mapping[str, Any] | None:
+    def done(self, run: Work, config: Configuration) -> Mapping[str, Any] | None:
         """Return the record of a finished run, None if it is not finished.
 
         Raises:

@@ -17,6 +17,7 @@ from mcf_bundle.study.comparisons import Comparison, real_only
 from mcf_bundle.study.config import StudyConfig
 from mcf_bundle.study.curves import Curve, draw_curves
 from mcf_bundle.study.difference_plot import draw_differences
+from mcf_bundle.study.judged_images import JudgedImages
 from mcf_bundle.study.tables import StudyTable, comparison_table, in_points, unit_of
 
 NOTICE = (
@@ -39,11 +40,13 @@ class StudyResults:
         segmentation: figures of the segmenters; None without any.
         classification: figures of the classifiers; None without any.
         has_levels: whether level-matched slices could be told.
+        by_slice: figures by slice beside those by patient; None if nothing was split by slice.
         paper: tables with the paper's printed figures.
         protocol: what the paper did otherwise.
         provenance: what was run with what, plain values at any depth.
         curves: panel -> run -> points; empty if none were handed in.
         pictures: caption -> PNG file; empty if none were handed in.
+        images: what the judged sets scored; None if none was judged.
     """
 
     config: StudyConfig
@@ -53,11 +56,13 @@ class StudyResults:
     segmentation: StudyTable | None
     classification: StudyTable | None
     has_levels: bool
+    by_slice: StudyTable | None
     paper: Sequence[StudyTable]
     protocol: Table
     provenance: Mapping[str, Any]
     curves: Mapping[str, Mapping[str, Curve]]
     pictures: Mapping[str, Path]
+    images: JudgedImages | None
 
 
 def study_content(results: StudyResults) -> ReportContent:
@@ -117,6 +122,19 @@ _NO_LEVEL_TEXT = (
     "Means over the seeds. No levels were handed in: level-matched slices and the classifier by level alone "
     "are left out."
 )
+_IMAGES_TEXT = (
+    "Generated images beside tumors of test patients at the same axial levels. Real training tumors are the "
+    "floor: what real images of other patients score. Composites are the images before the diffusion; "
+    "unmodified hosts do nothing, on crops they are cut where the generated image has its mask. Lower KID "
+    "and FID are better; an AUC of 0.5 means that a forest cannot tell them from real tumors by rim and "
+    "texture. The features are those of the fold's gate, which chose the images too. The drawing has mean "
+    "intensities along x and y."
+)
+_PICTURES_TEXT = (
+    "Test slices of different patients, drawn by the split's seed before any prediction: tumors between the "
+    "10th and the 90th percentile of area, then slices without tumor. FLAIR; amber is the truth, blue the "
+    "prediction."
+)
 
 
 def _sections(results: StudyResults) -> Iterator[Section]:
@@ -140,13 +158,18 @@ def _sections(results: StudyResults) -> Iterator[Section]:
         yield Section("Classification", results.classification.shown, text)
     secondary = comparison_table("secondary", results.secondary).shown
     yield Section(f"Secondary comparisons ({len(results.secondary)})", secondary, _SECONDARY_TEXT)
+    if results.by_slice:
+        yield Section("Split by slice", results.by_slice.shown)
+    if results.images and results.images.table.shown:
+        images = results.images
+        yield Section("The images themselves", images.table.shown, _IMAGES_TEXT, images.profiles)
     paper = tuple(table for item in results.paper for table in item.shown)
     yield Section("Beside the paper", (results.protocol, *paper))
     if results.curves:
         yield Section("Training curves", (), "Validation, by step.", (draw_curves(results.curves),))
     if results.pictures:
         pictures = tuple(_picture(caption, path) for caption, path in results.pictures.items())
-        yield Section("Predictions beside the truth", (), "", pictures)
+        yield Section("Predictions beside the truth", (), _PICTURES_TEXT, pictures)
     yield Section("What was run", provenance_tables(results.provenance))
 
 

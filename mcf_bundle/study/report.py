@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ from mcf_bundle.study.comparisons import group_runs, primary_comparison, seconda
 from mcf_bundle.study.config import StudyConfig
 from mcf_bundle.study.curves import Curve
 from mcf_bundle.study.figures import ArmFigure, measure_arms
+from mcf_bundle.study.judged_images import JudgedImages
 from mcf_bundle.study.page import StudyResults, study_content
 from mcf_bundle.study.paper_tables import paper_tables, protocol_table
 from mcf_bundle.study.run_scores import classification_runs, segmentation_runs
+from mcf_bundle.study.split_comparison import split_table
 from mcf_bundle.study.tables import (
     StudyTable,
     classification_table,
@@ -48,6 +50,8 @@ def write_report(
     levels_csv: Path | None = None,
     curves: Mapping[str, Mapping[str, Curve]] | None = None,
     pictures: Mapping[str, Path] | None = None,
+    images: JudgedImages | None = None,
+    warnings: Sequence[str] = (),
     resamples: int = 2000,
     seed: int = 0,
 ) -> Path:
@@ -62,6 +66,8 @@ def write_report(
         levels_csv: gathered table of levels, see `read_levels`; None leaves level-matched slices out.
         curves: panel -> run -> pairs of step and value.
         pictures: caption -> PNG file.
+        images: what the judged sets scored; None if none was judged.
+        warnings: what else a reader has to know.
         resamples: draws of each bootstrap over patients; a quarter of it for the figures of classification.
         seed: seed of all draws.
 
@@ -93,19 +99,22 @@ def write_report(
         )
     ]
     figures: list[ArmFigure] = [*segmented, *classified]
+    unjudged = images.warnings if images else ()
     results = StudyResults(
         config=config,
         primary=primary,
         secondary=secondary,
-        warnings=warnings_of(groups, primary, secondary, config),
+        warnings=(*warnings_of(groups, primary, secondary, config), *warnings, *unjudged),
         segmentation=segmentation_table(segmented) if segmented else None,
         classification=classification_table(classified) if classified else None,
         has_levels=bool(levels),
+        by_slice=split_table(segmentation_csv, classification_csv, config, resamples=resamples, seed=seed),
         paper=paper_tables(figures, config),
         protocol=protocol_table(config, figures),
         provenance=provenance,
         curves=curves or {},
         pictures=pictures or {},
+        images=images,
     )
     content = study_content(results)
     write_tables(folder / TABLES_FOLDER, _tables(results))
@@ -117,7 +126,8 @@ def write_report(
 
 def _tables(results: StudyResults) -> list[StudyTable]:
     found = [comparison_table("primary", [results.primary]), comparison_table("secondary", results.secondary)]
-    found += [table for table in (results.segmentation, results.classification) if table]
+    found += [table for table in (results.segmentation, results.classification, results.by_slice) if table]
+    found += [results.images.table] if results.images and results.images.table.records else []
     return [*found, *results.paper]
 
 

@@ -18,7 +18,9 @@ from mcf_bundle.study.config import StudyConfig
 from mcf_bundle.study.execution import Workplace, check_given_checkpoints, check_ids, execute
 from mcf_bundle.study.folder import StudyFolder
 from mcf_bundle.study.gather import gather
+from mcf_bundle.study.judged_images import read_judged
 from mcf_bundle.study.learning_curves import learning_curves
+from mcf_bundle.study.prediction_pictures import draw_prediction_pictures
 from mcf_bundle.study.report import write_report
 from mcf_bundle.study.runs import Cost, Run, duration, estimate, left, list_runs
 from mcf_bundle.study.splits import make_datalists, write_datalists
@@ -141,12 +143,17 @@ def _provenance(runs: Sequence[Run], place: Workplace, started: float) -> dict[s
 
 
 def _report(tables: Mapping[str, Path], place: Workplace, provenance: Mapping[str, Any]) -> None:
+    runs = list_runs(place.config)
+    drawn = draw_prediction_pictures(runs, place)
     write_report(
         place.folder.path,
         segmentation_csv=tables.get("segmentation"),
         classification_csv=tables.get("classification"),
         levels_csv=tables.get("levels"),
-        curves=learning_curves(list_runs(place.config), place.folder, place.config),
+        curves=learning_curves(runs, place.folder, place.config),
+        pictures=drawn.files,
+        images=read_judged(runs, place.folder, place.config),
+        warnings=drawn.warnings,
         config=place.config,
         provenance=provenance,
     )

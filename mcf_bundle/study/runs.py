@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from mcf_bundle.study.config import CKPT_IDS, NETWORKS, StudyConfig
-from mcf_bundle.study.splits import Split, list_splits
+from mcf_bundle.study.splits import BY_SLICE, Split, list_splits
 
 _GUESSED_S_PER_STEP: Mapping[str, float] = {
     "denoiser": 1.2,
@@ -19,7 +19,7 @@ _GUESSED_S_PER_STEP: Mapping[str, float] = {
     "classification": 0.4,
 }
 _GUESSED_STEPS = 1000
-_GUESSED_GENERATED_S, _GUESSED_DERIVED_S = 300.0, 60.0
+_GUESSED_GENERATED_S, _GUESSED_DERIVED_S, _GUESSED_JUDGED_S = 300.0, 60.0, 300.0
 """Guesses for two CPU cores and slices of 128 x 128, until a run of the same kind was timed."""
 
 
@@ -69,6 +69,19 @@ class SetRun(Run):
 
 
 @dataclass(frozen=True)
+class JudgeRun(Run):
+    """Judge the images of a generated set.
+
+    Attributes:
+        set_name: which.
+        networks: ids of the runs that trained its networks, by role; those given as files are missing.
+    """
+
+    set_name: str
+    networks: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class ModelRun(Run):
     """Train a model in an arm and evaluate it on the test patients.
 
@@ -102,17 +115,22 @@ def list_runs(config: StudyConfig) -> list[Run]:
     """List the runs of a study; each stands after all that it needs.
 
     Comparisons get complete early: all data before fractions; a seed on all folds before the next seed; fold
-    by fold, with all models and arms.
+    by fold, with all models and arms. Images are judged after the first of these.
     """
     found: dict[str, Run] = {}
-    for _, same in groupby(list_splits(config), key=lambda split: (split.question, split.fraction)):
+    everything = list_splits(config)
+    for _, same in groupby(everything, key=lambda split: (split.question, split.fraction)):
         splits = list(same)
-        for seed in config.seeds:
+        asked = config.slice_split if splits[0].question == BY_SLICE and config.slice_split else config
+        for seed in asked.seeds:
             for split in splits:
-                for model in config.models:
-                    for arm in config.arms:
+                for model in asked.models:
+                    for arm in asked.arms:
                         for run in _with_needs(config, model, arm, split, seed):
                             found.setdefault(run.id, run)
+                for name in config.judge if split == everything[0] else ():
+                    for run in _judged_with_needs(config, name, split):
+                        found.setdefault(run.id, run)
     return list(found.values())
 
 
@@ -131,6 +149,20 @@ def _with_needs(config: StudyConfig, model: str, arm: str, split: Split, seed: i
         arm=arm,
         seed=seed,
         task=settings.task,
+    )
+
+
+def _judged_with_needs(config: StudyConfig, name: str, split: Split) -> Iterator[Run]:
+    """Yield the run that judges a generated set after everything that it needs."""
+    yield from _set_with_needs(config, name, split)
+    yield JudgeRun(
+        id=f"judged/{name}/{split.name}",
+        kind="judged",
+        split=split,
+        needs=(_set_id(name, split),),
+        guess_s=_GUESSED_JUDGED_S,
+        set_name=name,
+        networks={role: run.id for role, run in _networks_of(config, name, split).items()},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,13 +19,14 @@ from mcf_bundle.data.splits import (
     assign_folds,
     deal_patients,
     patient_traits,
+    split_slices,
 )
 from mcf_bundle.errors import ArgumentError, DataError
 from mcf_bundle.study.config import StudyConfig
 
-CROSS_VALIDATION, INSTITUTION = "cross_validation", "institution_left_out"
-QUESTIONS = (CROSS_VALIDATION, INSTITUTION)
-"""On whom the models are tested."""
+CROSS_VALIDATION, INSTITUTION, BY_SLICE = "cross_validation", "institution_left_out", "split_by_slice"
+QUESTIONS: Mapping[str, str] = {CROSS_VALIDATION: "f", INSTITUTION: "i", BY_SLICE: "s"}
+"""On what the models are tested, with the first letter of the splits' names; the last one leaks by design."""
 
 _KEPT, _LEFT_OUT = "kept", "left out"
 
@@ -35,8 +36,8 @@ class Split:
     """One way to part the patients.
 
     Attributes:
-        question: one of `QUESTIONS`.
-        fold: number of the fold from 0, or code of the institution, whose patients test.
+        question: a key of `QUESTIONS`.
+        fold: number of the fold from 0, or code of the institution, whose patients or slices test.
         fraction: share of the training patients that take part.
     """
 
@@ -51,16 +52,17 @@ class Split:
         >>> Split(CROSS_VALIDATION, "0", 0.25).name, Split(INSTITUTION, "CS", 1.0).name
         ('f0-p25', 'iCS-p100')
         """
-        letter = "f" if self.question == CROSS_VALIDATION else "i"
-        return f"{letter}{self.fold}-p{100 * self.fraction:g}"
+        return f"{QUESTIONS[self.question]}{self.fold}-p{100 * self.fraction:g}"
 
 
 def list_splits(config: StudyConfig) -> list[Split]:
-    """List the splits of a study: cross-validation by fraction, largest first, then left-out institutions."""
-    folds = config.folds if isinstance(config.folds, int) else len(config.folds)
+    """List the splits of a study: folds by fraction, largest first, left-out institutions, folds by slice."""
+    folds = range(config.fold_count)
     fractions = sorted(config.fractions, reverse=True)
-    crossed = [Split(CROSS_VALIDATION, str(fold), share) for share in fractions for fold in range(folds)]
-    return [*crossed, *(Split(INSTITUTION, code, 1.0) for code in config.institutions)]
+    crossed = [Split(CROSS_VALIDATION, str(fold), share) for share in fractions for fold in folds]
+    left_out = [Split(INSTITUTION, code, 1.0) for code in config.institutions]
+    leaking = [Split(BY_SLICE, str(fold), 1.0) for fold in folds] if config.slice_split else []
+    return [*crossed, *left_out, *leaking]
 
 
 def make_datalists(cohort: Cohort, config: StudyConfig) -> dict[Split, Datalist]:
@@ -89,6 +91,9 @@ def make_datalists(cohort: Cohort, config: StudyConfig) -> dict[Split, Datalist]
     tests = _test_patients(traits, config)
     found = {}
     for split in list_splits(config):
+        if split.question == BY_SLICE:
+            found[split] = _split_by_slice(everybody, config, split)
+            continue
         test = tests[split.question, split.fold]
         rest = [item for patient, item in traits.items() if patient not in test]
         parts = _part(rest, config, split)
@@ -165,6 +170,21 @@ def _part(rest: Sequence[PatientTraits], config: StudyConfig, split: Split) -> d
             problem = f"{split.name} leaves no {needed} patient of {len(rest)}"
             raise ArgumentError("folds", problem, "choose fewer folds or larger shares, or add patients")
     return parts
+
+
+def _split_by_slice(everybody: Datalist, config: StudyConfig, split: Split) -> Datalist:
+    """Deal slices as the folds deal patients: the same shares, so that nothing differs but the leak."""
+    numbers = [str(number) for number in range(config.fold_count)]
+    slices = [(entry.patient, entry.slice) for entry in everybody.entries]
+    fold = split_slices(slices, config.split_seed, dict.fromkeys(numbers, 1 / len(numbers)))
+    rest = [item for item in slices if fold[item] != split.fold]
+    shares = {TRAIN: 1 - config.validation_share, VALIDATION: config.validation_share}
+    parts = split_slices(rest, config.split_seed, shares)
+    entries = tuple(
+        replace(entry, split=parts.get((entry.patient, entry.slice), TEST), fold=int(split.fold))
+        for entry in everybody.entries
+    )
+    return replace(everybody, split_by="slice", entries=entries)
 
 
 def _steps(fractions: Iterable[float], last: float) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import torch
 from ignite.engine import Engine, Events
 
 from mcf_bundle.arguments import as_path
+from mcf_bundle.atomic_file import unwritable
 from mcf_bundle.errors import CheckpointError
 from mcf_bundle.networks.checkpoint import hash_patient, save_atomically
 
 logger = logging.getLogger(__name__)
 
-STATE_FILE = "training_state.pt"
-"""Name of the file that a run goes on from."""
+STATE_FILE, PREVIOUS_FILE = "training_state.pt", "training_state_previous.pt"
+"""Names of the file that a run goes on from, and of the one before, in case the first is damaged."""
 
 PATIENTS, VALIDATION_PATIENTS = "patients", "validation_patients"
 """Parts of a run's identity that are lists of names; their hashes are stored."""
@@ -28,9 +30,10 @@ class ResumeHandler:
 
     Together with `EpochSeedHandler` a resumed run gives the same bytes as an undisturbed one at the same
     number of threads. Attach it after the validation, so that the state holds the validation's outcome.
+    The state before the last one is kept, and the run goes on from there if the last one is damaged.
 
     Args:
-        folder: where training_state.pt goes.
+        folder: where training_state.pt and training_state_previous.pt go.
         parts: objects with state_dict and load_state_dict, by name (network, optimizer, ema, ...).
         identity: what makes a run the same run (preset, kind, training and validation patients, ...), plain
             values; a state with other ones is refused, since going on would mix two runs. What it leaves out
@@ -42,6 +45,8 @@ class ResumeHandler:
         self, folder: str | Path, parts: Mapping[str, Any], identity: Mapping[str, Any], every: int = 1
     ) -> None:
         self.path = as_path(folder, "ckpt_dir") / STATE_FILE
+        self.previous = self.path.with_name(PREVIOUS_FILE)
+        self.whole = False  # whether the file at `path` is known to be good
         self.parts, self.every = dict(parts), every
         hashed = {
             name: sorted(map(hash_patient, identity.get(name, ())))
@@ -61,11 +66,14 @@ class ResumeHandler:
         weights between two rounds, and the state would undo them.
 
         Raises:
-            CheckpointError: if the file is damaged, or belongs to another run.
+            CheckpointError: if the file and the one before it are damaged, or it belongs to another run.
         """
-        if engine.state.iteration or not self.path.is_file():
+        if engine.state.iteration:
             return
-        state = self._read()
+        found = self._newest()
+        if found is None:
+            return
+        path, state = found
         # States from before the validation patients were stored are those of the same split.
         identity = {VALIDATION_PATIENTS: self.identity[VALIDATION_PATIENTS], **state["identity"]}
         for name, value in self.identity.items():
@@ -73,9 +81,7 @@ class ResumeHandler:
                 people = name in (PATIENTS, VALIDATION_PATIENTS)
                 stored = "other ones" if people else repr(identity.get(name))
                 problem = f"belongs to a run with {name}: {stored}"
-                raise CheckpointError(
-                    self.path, problem, "give another ckpt_dir, or the settings of that run"
-                )
+                raise CheckpointError(path, problem, "give another ckpt_dir, or the settings of that run")
         try:
             for name, part in self.parts.items():
                 # The learning rate is the config's, so that a run can go on with a smaller one.
@@ -85,21 +91,42 @@ class ResumeHandler:
                     group["lr"] = rate
         except (RuntimeError, KeyError, ValueError) as error:
             problem = f"does not fit this run ({type(error).__name__})"
-            raise CheckpointError(self.path, problem, "give another ckpt_dir, or delete the file") from error
+            raise CheckpointError(path, problem, "give another ckpt_dir, or delete the file") from error
         torch.set_rng_state(state["rng"])
         engine.state.epoch = state["epoch"]
         engine.state.iteration = state["epoch"] * engine.state.epoch_length
-        logger.info("resumed from %s after epoch %d", self.path, state["epoch"])
+        logger.info("resumed from %s after epoch %d", path, state["epoch"])
 
-    def _read(self) -> dict[str, Any]:
+    def _newest(self) -> tuple[Path, dict[str, Any]] | None:
+        """Return the last state that is whole, and its file; None if no run was here."""
+        damage: CheckpointError | None = None
+        for path in (self.path, self.previous):
+            if not path.is_file():
+                continue
+            try:
+                state = self._read(path)
+            except CheckpointError as error:
+                damage = damage or error
+                continue
+            if damage is not None:
+                problem = f"{damage.where}: {damage.problem}"
+                logger.warning("%s; going on from %s, after epoch %d", problem, path.name, state["epoch"])
+            self.whole = path == self.path
+            return path, state
+        if damage is not None:
+            raise damage
+        return None
+
+    def _read(self, path: Path) -> dict[str, Any]:
         remedy = "delete it to start anew"
         try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            _check_sums(path)
+            state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many types for damaged files
-            raise CheckpointError(self.path, "training state cannot be read", remedy) from error
+            raise CheckpointError(path, "training state cannot be read", remedy) from error
         needed = {"identity", "epoch", "rng", *self.parts}
         if not isinstance(state, dict) or not needed <= state.keys():
-            raise CheckpointError(self.path, "is no training state of this project", remedy)
+            raise CheckpointError(path, "is no training state of this project", remedy)
         return state
 
     def _save_when_due(self, engine: Engine) -> None:
@@ -107,7 +134,25 @@ class ResumeHandler:
             self.save(engine)
 
     def save(self, engine: Engine) -> None:
-        """Write the state."""
+        """Write the state; what was the last one becomes the one before, unless it is damaged.
+
+        Raises:
+            DataError: if it cannot be written; the one before is there then.
+        """
         parts = {name: part.state_dict() for name, part in self.parts.items()}
         state = {"epoch": engine.state.epoch, "identity": self.identity, "rng": torch.get_rng_state()}
+        if self.whole:
+            try:
+                self.path.replace(self.previous)
+            except OSError as error:
+                raise unwritable(self.path, error) from error
+        self.whole = False
         save_atomically({**parts, **state}, self.path)
+        self.whole = True
+
+
+def _check_sums(path: Path) -> None:
+    """Compare each part of a file by torch.save with its checksum, which torch.load does not."""
+    with zipfile.ZipFile(path) as file:
+        if (damaged := file.testzip()) is not None:
+            raise zipfile.BadZipFile(damaged)

@@ -118,3 +118,19 @@ def test_a_picture_s_mask_is_a_png(tmp_path: Path) -> None:
     assert saved.shape == (6, 4), "MONAI's first axis is a picture's columns"
     assert saved[1, 3] == 255
     assert saved.sum() == 255
+
+
+SHEARED = np.array([[0.9, 0.2, 0, -10], [-0.1, 1.1, 0, 20], [0, 0, 3, 5], [0, 0, 0, 1.0]])
+PLAIN = np.diag([0.9, 1.1, 3.0, 1.0])
+
+
+@pytest.mark.parametrize(("affine", "code"), [(PLAIN, 1), (SHEARED, 0)])
+def test_a_saved_mask_says_one_grid_only(affine: np.ndarray, code: int, tmp_path: Path) -> None:
+    meta = {"filename_or_obj": "volume.nii.gz"}
+    mask = MetaTensor(torch.ones(1, 4, 5, 3), affine=torch.from_numpy(affine), meta=meta)
+    SaveMaskd("pred", tmp_path)({"pred": mask})
+    saved = nibabel.load(tmp_path / "volume_mask.nii.gz")
+    assert np.allclose(saved.get_sform(), affine, atol=1e-6)
+    assert int(saved.header["qform_code"]) == code
+    assert code == 0 or np.allclose(saved.get_qform(), affine, atol=1e-4)
+    assert saved.header.get_xyzt_units()[0] == "mm"

@@ -23,6 +23,7 @@ from mcf_bundle.data.case import Case
 from mcf_bundle.data.datalist import Datalist
 from mcf_bundle.diffusion.sampler import FusionBatch
 from mcf_bundle.errors import GateError
+from mcf_bundle.generation.block_size import BlockSize
 from mcf_bundle.generation.gate import GateLimits, GateResult
 from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.loop import (
@@ -116,7 +117,7 @@ def run(
         limits=limits,
         gallery=SliceGallery([]),
         cases=cases,
-        compute_batch=compute_batch,
+        block=BlockSize(compute_batch),
         batch_size=batch_size,
         device=torch.device("cpu"),
         gate_rules=gate_rules,
@@ -244,7 +245,7 @@ def test_spares_count_as_images_that_were_tried(cases: dict[str, Case]) -> None:
 def test_a_stopped_run_has_handed_on_its_images_and_says_what_is_missing(cases: dict[str, Case]) -> None:
     found = Run()
     machinery = Machinery(
-        found.sample, found.judge, ODD_REJECTED, SliceGallery([]), cases, 4, 4, torch.device("cpu")
+        found.sample, found.judge, ODD_REJECTED, SliceGallery([]), cases, BlockSize(4), 4, torch.device("cpu")
     )
     with pytest.raises(GateError):
         run_plan(plan_of(cases, rejecting("ee" + "o" * 20)), machinery, found.keep, found.outcome)
@@ -334,7 +335,7 @@ def test_a_change_outside_the_tumor_is_measured(cases: dict[str, Case]) -> None:
         GateLimits({"change_outside": (-np.inf, 0.03)}),
         SliceGallery([]),
         cases,
-        2,
+        BlockSize(2),
         2,
         torch.device("cpu"),
     )

@@ -100,6 +100,34 @@ def test_the_hash_depends_on_every_value_and_not_on_the_order_of_settings(tmp_pa
     assert read(tmp_path, study).hash != before
 
 
+def test_judging_changes_no_result_and_so_not_the_hash(tmp_path: Path) -> None:
+    study = content()
+    before = read(tmp_path, study)
+    after = read(tmp_path, {**study, "judge": ["mcf"]})
+    assert (after.hash, after.identity) == (before.hash, before.identity)
+    assert after.as_json()["judge"] == ["mcf"]
+
+
+def test_a_set_that_no_arm_uses_is_kept_where_it_is_judged(tmp_path: Path) -> None:
+    study = {**content(), "judge": ["own"]}
+    study["sets"]["own"] = {"kind": "generated"}
+    assert list(read(tmp_path, study).sets) == ["mcf", "own"]
+
+
+@pytest.mark.parametrize(
+    ("judge", "complaint"),
+    [
+        (["gan"], "judge: 'gan' does not exist; choose one of mcf, control"),
+        (["control"], "judge: 'control' does not exist; choose one of mcf"),
+        (["mcf", "mcf"], "judge: 'mcf' stands there twice"),
+        ("mcf", "judge: expected a list"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(tmp_path: Path, judge: Any, complaint: str) -> None:
+    with pytest.raises(ArgumentError, match=complaint):
+        read(tmp_path, {**content(), "judge": judge})
+
+
 def change(path: str, value: Any) -> Callable[[Content], None]:
     """Return what sets the value at a path; `...` removes it."""
 

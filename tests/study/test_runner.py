@@ -22,7 +22,7 @@ import torch
 
 from mcf_bundle.__main__ import main
 from mcf_bundle.data.datalist import Datalist, read_datalist
-from mcf_bundle.data.lgg import read_cohort
+from mcf_bundle.data.lgg import read_cohort, read_volume
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
 from mcf_bundle.errors import CheckpointError, DataError, LeakageError, StudyError
 from mcf_bundle.metrics.case_table import (
@@ -33,36 +33,21 @@ from mcf_bundle.metrics.case_table import (
     write_case_table,
 )
 from mcf_bundle.networks.checkpoint import hash_patient, read_checkpoint, save_checkpoint
-from mcf_bundle.resources import config_path
 from mcf_bundle.study import runner
-from mcf_bundle.study.config import Arm, Generator, Model, Primary, StudyConfig
-from mcf_bundle.study.config_file import read_config
+from mcf_bundle.study.config import Arm, Generator
 from mcf_bundle.study.execution import BEST, TRAINING_FOLDER, Workplace, execute
 from mcf_bundle.study.folder import StudyFolder
 from mcf_bundle.study.gather import CASES_FILE
+from mcf_bundle.study.prediction_pictures import predict
+from mcf_bundle.study.predictions import choose_slices
 from mcf_bundle.study.runner import print_runs, run_study
 from mcf_bundle.study.runs import ModelRun, NetworkRun, Run, SetRun, list_runs
 from mcf_bundle.study.splits import make_datalists, patients_of
 from tests.long.killing import see_through
-from tests.study.studies import make_config
+from tests.study.studies import make_config, smoke_config
 
 KILLS = 2
 TABLES = ("cases_segmentation.csv", "cases_classification.csv", "cases_levels.csv")
-
-
-def smoke_config() -> StudyConfig:
-    """The shipped study at its smallest scale, with two arms; the second needs every kind of run."""
-    config = read_config(config_path("studies/lgg"), "smoke")
-    names = ("strong", "strong_composites")
-    # The smallest classifier: the others' weights take long to write.
-    small = {"network_name": "shufflenet", "size": 64, "batch_size": 4, "epoch_length": 1, "max_epochs": 1}
-    return replace(
-        config,
-        models={"unet": config.models["unet"], "shufflenet": Model("tumor_classification", small)},
-        arms={name: config.arms[name] for name in names},
-        sets={name: config.sets[name] for name in ("mcf", "composites")},
-        primary=Primary("unet", "strong_composites", "strong", "dice"),
-    )
 
 
 CONFIG = smoke_config()
@@ -109,7 +94,40 @@ def test_every_run_is_done_and_every_test_slice_is_scored_once_in_each(
 
 def test_there_is_a_report_of_the_study(finished: tuple[StudyFolder, float]) -> None:
     folder, _ = finished
-    assert "<html" in (folder.path / "report.html").read_text()
+    page = (folder.path / "report.html").read_text()
+    assert "<html" in page
+    assert page.count("data:image/png;base64,") == 1
+    assert "No predictions" not in page
+
+
+def test_predictions_are_shown_as_they_were_scored(
+    finished: tuple[StudyFolder, float], phantom_cohort: Path
+) -> None:
+    folder, _ = finished
+    run = next(r for r in list_runs(CONFIG) if isinstance(r, ModelRun) and r.model == "unet")
+    test = patients_of(read_datalist(folder.splits / f"{run.split.name}.json"), TEST)
+    slices = choose_slices([read_volume(phantom_cohort / name) for name in test], 0)
+    masks = predict(folder.of(run.id) / TRAINING_FOLDER / BEST, slices, test)
+    with (folder.of(run.id) / CASES_FILE).open(newline="") as file:
+        pixels = {row["case"]: int(row["prediction_pixels"]) for row in csv.DictReader(file)}
+    for item, mask in zip(slices, masks, strict=True):
+        case = f"{item.volume.patient}_{item.volume.slice_numbers[item.index]}"
+        assert int(mask.sum()) == pytest.approx(pixels[case], rel=0.01)
+
+
+def test_a_finished_study_can_be_judged_later(
+    finished: tuple[StudyFolder, float], phantom_cohort: Path, tmp_path: Path
+) -> None:
+    config, folder = replace(CONFIG, judge=["mcf"]), StudyFolder(tmp_path / "out")
+    shutil.copytree(finished[0].path, folder.path)
+    before = {path: path.read_bytes() for path in folder.path.rglob("done.json")}
+    run_study(config, phantom_cohort, folder.path)
+    assert [p.parent for p in folder.path.rglob("done.json") if p not in before] == [
+        folder.of("judged/mcf/f0-p100")
+    ]
+    assert all(path.read_bytes() == content for path, content in before.items())
+    # Four images are too few to be judged.
+    assert "Images of mcf: not judged: " in (folder.path / "report.html").read_text()
 
 
 def test_no_network_saw_a_patient_of_an_evaluation_set(finished: tuple[StudyFolder, float]) -> None:

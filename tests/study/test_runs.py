@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mcf_bundle.study.config import Arm, Generator, Model, StudyConfig, SyntheticSet
-from mcf_bundle.study.runs import Cost, ModelRun, NetworkRun, Run, SetRun, estimate, left, list_runs
+from mcf_bundle.study.runs import Cost, JudgeRun, ModelRun, NetworkRun, Run, SetRun, estimate, left, list_runs
 from tests.study.studies import make_config
 
 CONFIG = make_config(seeds=[3, 4], fractions=[0.5, 1.0], institutions=["PA"])
@@ -90,6 +92,29 @@ def test_a_set_with_a_denoiser_of_its_own_shares_the_other_networks() -> None:
         "generator/classifier/f0-p100",
         "generator/gate/f0-p100",
         "generator/denoiser-alone/f0-p100",
+    ]
+
+
+def test_images_are_judged_once_in_the_first_fold_with_all_data_after_its_models() -> None:
+    config = make_config(seeds=[3, 4], fractions=[0.5, 1.0], judge=["mcf"])
+    runs = list_runs(config)
+    (place,) = [number for number, run in enumerate(runs) if isinstance(run, JudgeRun)]
+    assert runs[place].id == "judged/mcf/f0-p100"
+    assert runs[place].needs == ("sets/mcf/f0-p100",)
+    assert {run.split.name for run in runs[:place]} == {"f0-p100"}
+    assert runs[place + 1].split.name == "f1-p100"
+    assert [run for run in runs if not isinstance(run, JudgeRun)] == list_runs(replace(config, judge=[]))
+
+
+def test_a_set_that_is_judged_alone_is_made_in_that_fold_alone() -> None:
+    arms = {"strong": Arm("strong", 0.5), "composites": Arm("none", 0.5)}
+    runs = list_runs(make_config(arms=arms, sets={"mcf": SyntheticSet("generated")}, judge=["mcf"]))
+    assert [run.id for run in runs if not isinstance(run, ModelRun)] == [
+        "generator/denoiser/f0-p100",
+        "generator/classifier/f0-p100",
+        "generator/gate/f0-p100",
+        "sets/mcf/f0-p100",
+        "judged/mcf/f0-p100",
     ]
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mcf_bundle.diffusion.losses import make_noise_loss
 from mcf_bundle.diffusion.schedule import cosine_schedule
-from mcf_bundle.errors import CheckpointError
+from mcf_bundle.errors import CheckpointError, DataError
 from mcf_bundle.networks.presets import make_denoiser
 from mcf_bundle.training.ema import EmaHandler
 from mcf_bundle.training.epoch_sampler import EpochSampler
@@ -23,6 +25,7 @@ from mcf_bundle.training.handlers import (
 from mcf_bundle.training.inferer import NoisyInferer
 from mcf_bundle.training.prepare_batch import NoisePrepareBatch
 from mcf_bundle.training.resume import ResumeHandler
+from tests.full_disk import full_disk
 
 
 class RandomTriplets(Dataset):
@@ -135,6 +138,71 @@ def test_a_damaged_state_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"training_state\.pt: training state cannot be read") as caught:
         Run(tmp_path).resume.restore(Engine(lambda engine, batch: None))
     assert caught.value.remedy == "delete it to start anew"
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut_short, flip_a_bit, Path.unlink])
+def test_a_run_whose_last_state_is_damaged_goes_on_from_the_one_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]
+) -> None:
+    undisturbed = Run(tmp_path / "once").train(4)
+    Run(tmp_path / "twice").train(3)
+    damage(tmp_path / "twice" / "training_state.pt")
+    with caplog.at_level(logging.INFO):
+        second = Run(tmp_path / "twice", seed=99).train(4)
+    assert len(second.draws) == 2 * 3  # epochs 3 and 4
+    assert_same_state(second.network.state_dict(), undisturbed.network.state_dict())
+    assert_same_state(second.optimizer.state_dict(), undisturbed.optimizer.state_dict())
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    if damage is not Path.unlink:
+        assert len(warnings) == 1
+        assert "training_state.pt: training state cannot be read; going on from" in warnings[0]
+        assert "training_state_previous.pt, after epoch 2" in warnings[0]
+
+
+def test_a_damaged_state_never_takes_the_place_of_the_good_one_before(tmp_path: Path) -> None:
+    Run(tmp_path).train(3)
+    cut_short(tmp_path / "training_state.pt")
+    previous = (tmp_path / "training_state_previous.pt").read_bytes()
+    Run(tmp_path).train(3)
+    assert (tmp_path / "training_state_previous.pt").read_bytes() == previous
+    assert Run(tmp_path).train(3).draws == []
+
+
+@pytest.mark.parametrize("room", range(0, 9, 2))
+def test_a_training_that_met_a_full_disk_is_finished_by_the_same_command(tmp_path: Path, room: int) -> None:
+    undisturbed = Run(tmp_path / "once").train(3)
+    folder = tmp_path / "twice"
+    with full_disk(room), pytest.raises(DataError) as caught:
+        Run(folder).train(3)
+    assert caught.value.where == str(folder / "training_state.pt")
+    assert caught.value.problem == "cannot be written (No space left on device)"
+    assert caught.value.remedy.startswith("free disk space")
+    for path in folder.iterdir():
+        assert path.name in ("training_state.pt", "training_state_previous.pt")
+        torch.load(path, weights_only=True)
+    second = Run(folder).train(3)
+    # Every epoch whose state had reached the disk is kept: a state takes a write and two fsyncs.
+    assert len(second.draws) <= 3 * (3 - room // 3)
+    assert_same_state(second.network.state_dict(), undisturbed.network.state_dict())
+    assert_same_state(second.optimizer.state_dict(), undisturbed.optimizer.state_dict())
+
+
+def test_two_damaged_states_are_refused_by_the_last_one_s_name(tmp_path: Path) -> None:
+    Run(tmp_path).train(2)
+    for name in ("training_state.pt", "training_state_previous.pt"):
+        cut_short(tmp_path / name)
+    with pytest.raises(CheckpointError, match=r"training_state\.pt: training state cannot be read"):
+        Run(tmp_path).train(3)
 
 
 @pytest.mark.parametrize(
