@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mcf_bundle.resources import config_path
+
 IDS_NOTE = (
     "Every id of the bundle is an option too, also deeper ones: --batch_size 4, --a#b VALUE. "
     "docs/bundle_reference.md lists them; a misspelled one is an error."
@@ -69,3 +71,28 @@ def truth(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"expected True or False, got {text!r}")
     return text.lower() == "true"
+
+
+def config_and_folder(what: str, example: str) -> dict[str, Mapping[str, Any]]:
+    """Return the options of a subcommand that works through a JSON file of its own and can be stopped.
+
+    Args:
+        what: what it works through, "study".
+        example: name of a file of the package, below configs/ and without ending.
+    """
+    of_package = f"the {what}'s JSON file, or the name of one of the package: {example}"
+    folder = f"the {what}'s folder; give it again to go on"
+    return {
+        "--config": {"type": Path, "required": True, "metavar": "FILE", "help": of_package},
+        **DATASET,
+        "--output_dir": {"type": Path, "required": True, "metavar": "DIR", "help": folder},
+    }
+
+
+def find_config(path: Path) -> Path:
+    """Return what `config_and_folder`'s ``--config`` names: a file of the user's, or one of the package.
+
+    Raises:
+        ArgumentError: it is neither; the message lists those of the package.
+    """
+    return path if path.is_file() else config_path(path.as_posix())

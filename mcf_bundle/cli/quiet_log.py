@@ -1,4 +1,4 @@
-"""A log without tracebacks of what ends in one line anyway."""
+"""What a subcommand logs: progress of its own part, and no traceback of what ends in one line anyway."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def log_without_tracebacks() -> Iterator[None]:
         yield
     finally:
         logging.setLogRecordFactory(make_record)
+
+
+def log_progress_of(package: str) -> None:
+    """Log what a package tells of its progress, and of everything else the warnings alone."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger(package).setLevel(logging.INFO)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import logging
-from pathlib import Path
 
 from mcf_bundle.cli.command import Command
-from mcf_bundle.cli.options import DATASET
-from mcf_bundle.resources import config_path
+from mcf_bundle.cli.options import config_and_folder, find_config
+from mcf_bundle.cli.quiet_log import log_progress_of
 
 SCALES = ("smoke", "cpu", "paper")
 """The names in `mcf_bundle.study.config`, whose imports would keep the help waiting."""
@@ -18,13 +16,11 @@ def _run(arguments: argparse.Namespace) -> None:
     from mcf_bundle.study.config_file import read_config
     from mcf_bundle.study.runner import print_runs, run_study
 
-    path = arguments.config if arguments.config.is_file() else config_path(arguments.config.as_posix())
-    config = read_config(path, arguments.scale)
+    config = read_config(find_config(arguments.config), arguments.scale)
     if arguments.dry_run:
         print_runs(config, arguments.output_dir)
         return
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("mcf_bundle.study").setLevel(logging.INFO)
+    log_progress_of("mcf_bundle.study")
     run_study(config, arguments.dataset_dir, arguments.output_dir, line=arguments.line)
 
 
@@ -33,19 +29,7 @@ STUDY = Command(
     summary="compare arms of training on patients that no generator ever saw",
     usage="--config FILE --dataset_dir DIR --output_dir DIR",
     options={
-        "--config": {
-            "type": Path,
-            "required": True,
-            "metavar": "FILE",
-            "help": "the study's JSON file, or the name of one of the package: studies/lgg",
-        },
-        **DATASET,
-        "--output_dir": {
-            "type": Path,
-            "required": True,
-            "metavar": "DIR",
-            "help": "the study's folder; give it again to go on",
-        },
+        **config_and_folder("study", "studies/lgg"),
         "--scale": {
             "choices": SCALES,
             "default": "cpu",

@@ -150,6 +150,8 @@ class TrainingData:
                 if split != TRAIN:
                     problem = f"{case} shows {patient}, who belongs to the {split} set"
                     remedy = "generate with the same split_seed, or train with the one of that run"
+                    if self.fold is not None:
+                        remedy = "generate from a datalist of this fold, or train without fold"
                     if self.datalist is not None:
                         remedy = "generate with the same datalist"
                     raise LeakageError(self.synthetic_dir or self.dataset_dir, problem, remedy)

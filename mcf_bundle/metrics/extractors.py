@@ -233,7 +233,8 @@ def weights_path(extractor: Extractor, weights: str | Path | None) -> Path:
         weights = bundle_root("mcf_diffusion") / "models" / "model_gate.pt"
     if weights is None:
         problem = "needs a local file of weights and none was given"
-        raise CheckpointError(extractor.name, problem, f"{way_to_get(extractor)}, then pass its path")
+        remedy = f"{way_to_get(extractor)}, then give its path as the extractor's weights"
+        raise CheckpointError(extractor.name, problem, remedy)
     path = as_path(weights, "weights")
     if not path.is_file():
         raise CheckpointError(path, "no such file of weights", way_to_get(extractor))

@@ -154,11 +154,13 @@ def load_network(network: nn.Module, path: Path, *, preset: str, kind: str) -> C
     """
     checkpoint = read_checkpoint(path)
     if (checkpoint.kind, checkpoint.preset) != (kind, preset):
-        raise CheckpointError(
-            path,
-            f"holds a {checkpoint.kind} of preset {checkpoint.preset!r}, not a {kind} of preset {preset!r}",
-            f"choose the preset {checkpoint.preset!r} or another checkpoint",
+        problem = (
+            f"holds a {checkpoint.kind} of preset {checkpoint.preset!r}, not a {kind} of preset {preset!r}"
         )
+        remedy = f"give a checkpoint of a {kind}"
+        if checkpoint.kind == kind:
+            remedy = f"choose the settings that give {checkpoint.preset!r}, or another checkpoint"
+        raise CheckpointError(path, problem, remedy)
     try:
         network.load_state_dict(checkpoint.weights)
     except RuntimeError as error:

@@ -29,7 +29,7 @@ from mcf_bundle.run_record import forget_command, remember_command
 from mcf_bundle.study.config import CKPT_IDS, GENERATED, StudyConfig
 from mcf_bundle.study.folder import StudyFolder
 from mcf_bundle.study.judging import judge_images
-from mcf_bundle.study.runs import JudgeRun, ModelRun, NetworkRun, Run, SetRun, network_overrides
+from mcf_bundle.study.runs import JudgeRun, ModelRun, NetworkRun, Run, RunOnSet, SetRun, network_overrides
 from mcf_bundle.study.set_noised_real import NetworkFiles
 from mcf_bundle.study.slice_split import REMARK, evaluation_overrides, training_overrides
 from mcf_bundle.study.splits import BY_SLICE, Split, patients_of
@@ -199,7 +199,7 @@ def _make_set(run: SetRun, place: Workplace) -> str:
     return ""
 
 
-def _inference_ids(run: SetRun | JudgeRun, place: Workplace) -> dict[str, Any]:
+def _inference_ids(run: RunOnSet, place: Workplace) -> dict[str, Any]:
     """Return the ids of inference.json for a set, with the checkpoints that the study trained for it."""
     settings = place.config.sets[run.set_name]
     source = settings if settings.of is None else place.config.sets[settings.of]

@@ -1,21 +1,22 @@
-"""The folder of a study: whose configuration it is, which runs are done, who works in it."""
+"""The folder of a study: whose configuration it is, and which runs are done."""
 
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
-
-from mcf_bundle.atomic_file import unwritable, write_text
+from mcf_bundle.atomic_file import write_text
+from mcf_bundle.commandline import describe
 from mcf_bundle.errors import DataError, StudyError
 from mcf_bundle.run_record import describe_code
 
-STUDY_FILE, DONE_FILE, LOCK_FILE = "study.json", "done.json", ".running.lock"
+logger = logging.getLogger(__name__)
+
+STUDY_FILE, DONE_FILE = "study.json", "done.json"
 RUNS_FOLDER, SPLITS_FOLDER = "runs", "splits"
 
 
@@ -92,28 +93,36 @@ class StudyFolder:
             content = {"hash": config.hash, "config": config.identity}
             write_text(self.path / STUDY_FILE, json.dumps(content, indent=1) + "\n")
 
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Keep others from working here.
+    def carry_out(
+        self, run: Work, config: Configuration, do: Callable[[], str], *, piece: str, whole: str
+    ) -> None:
+        """Do a piece of work that is not done, and note it.
 
-        The operating system gives the claim back when the process ends, however it ends.
+        Args:
+            run: what is done; a folder that it has already is that of a part that was cut off.
+            config: the study's.
+            do: does it; returns a remark, see `finish`.
+            piece: what the user calls it, "run".
+            whole: what it is a part of, "study".
 
         Raises:
-            StudyError: another process works here.
-            DataError: the lock cannot be written.
+            StudyError: an error of ours ended it; the message names the piece.
         """
-        lock = FileLock(self.path / LOCK_FILE)
+        place, started = self.of(run.id), time.monotonic()
+        fresh = not place.exists()
+        place.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            problem = "another process works on this study"
-            raise StudyError(self.path, problem, "wait for its end, or stop it first") from None
-        except OSError as error:
-            raise unwritable(self.path / LOCK_FILE, error) from error
-        try:
-            yield
-        finally:
-            lock.release()
+            remark = do()
+        except Exception as error:
+            found = describe(error)
+            if found is None:
+                error.add_note(f"in the {piece} {run.id} of the {whole}")
+                raise
+            problem = f"the {piece} failed: {found[0]}"
+            raise StudyError(run.id, problem, f"then start the {whole} again to go on") from error
+        if remark:
+            logger.warning("%s: %s", run.id, remark)
+        self.finish(run, config, seconds=time.monotonic() - started, whole=fresh, remark=remark)
 
     def finish(self, run: Work, config: Configuration, *, seconds: float, whole: bool, remark: str) -> None:
         """Note that a run is done; written last and at once.

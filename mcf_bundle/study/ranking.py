@@ -6,9 +6,9 @@ import csv
 import json
 import logging
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from scipy.stats import rankdata
 
 from mcf_bundle.arguments import as_path
 from mcf_bundle.atomic_file import write_text
-from mcf_bundle.commandline import describe
 from mcf_bundle.data.datalist import read_datalist
 from mcf_bundle.data.generated_case import read_origins
 from mcf_bundle.data.splits import TEST, VALIDATION
-from mcf_bundle.errors import DataError, StudyError
+from mcf_bundle.errors import DataError
+from mcf_bundle.folder_lock import claimed
 from mcf_bundle.generation.image_evaluation import (
     LABELS_FILE,
     QUALITY_FILE,
@@ -127,19 +127,21 @@ def rank_settings(
         All settings, best first.
 
     Raises:
-        StudyError: another process works there, a setting failed (the message names it), or the folder holds
-            another configuration's results.
+        BusyError: another process works there.
+        StudyError: a setting failed (the message names it), or the folder holds another configuration's
+            results.
         DataError: `output_dir` cannot be used, or no setting made enough images.
     """
+    dataset_dir = as_path(dataset_dir, "dataset_dir")
     folder = StudyFolder(as_path(output_dir, "output_dir"))
     folder.check(config)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with folder.claimed():
+    with claimed(folder.path):
         folder.open_for(config)
         for number, setting in enumerate(config.settings, start=1):
             if folder.done(setting, config) is None:
                 logger.info("%d of %d: %s", number, len(config.settings), setting.name)
-                _work(setting, config, as_path(dataset_dir, "dataset_dir"), folder, line)
+                work = partial(_work, setting, config, dataset_dir, folder.of(setting.id), line)
+                folder.carry_out(setting, config, work, piece="setting", whole="ranking")
         measured = [read_measures(setting, folder.of(setting.id)) for setting in config.settings]
         ranked = rank(measured, config.finalists)
         write_tables(folder.path / "tables", [ranking_table(ranked)])
@@ -156,34 +158,20 @@ def rank_settings(
 
 
 def _work(
-    setting: Setting, config: RankingConfig, dataset_dir: Path, folder: StudyFolder, line: Sequence[str]
-) -> None:
-    """Generate and measure a setting, or the rest of it."""
-    place, started = folder.of(setting.id), time.monotonic()
-    whole = not place.exists()
-    place.mkdir(parents=True, exist_ok=True)
+    setting: Setting, config: RankingConfig, dataset_dir: Path, place: Path, line: Sequence[str]
+) -> str:
+    """Generate and measure a setting, or the rest of it; returns what a reader has to know of it."""
     ids = {
         **config.inference,
         **setting.ids,
         "dataset_dir": str(dataset_dir),
         "num_images": config.images,
     }
-    try:
-        remark = generate(place / IMAGES_FOLDER, ids, line)
-        if not read_origins(place / IMAGES_FOLDER):
-            remark = f"not measured: {remark}"
-        elif problem := _measure(place, config, dataset_dir):
-            remark = f"not measured: {problem}"
-    except Exception as error:
-        found = describe(error)
-        if found is None:
-            error.add_note(f"in the setting {setting.name} of the ranking")
-            raise
-        problem = f"the setting failed: {found[0]}"
-        raise StudyError(setting.name, problem, "then start the ranking again to go on") from error
-    if remark:
-        logger.warning("%s: %s", setting.name, remark)
-    folder.finish(setting, config, seconds=time.monotonic() - started, whole=whole, remark=remark)
+    remark = generate(place / IMAGES_FOLDER, ids, line)
+    if not read_origins(place / IMAGES_FOLDER):
+        return f"not measured: {remark}"
+    problem = _measure(place, config, dataset_dir)
+    return f"not measured: {problem}" if problem else remark
 
 
 def _measure(place: Path, config: RankingConfig, dataset_dir: Path) -> str:

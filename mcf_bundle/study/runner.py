@@ -6,13 +6,13 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mcf_bundle.arguments import as_path
-from mcf_bundle.commandline import describe
 from mcf_bundle.data.lgg import read_cohort
-from mcf_bundle.errors import StudyError
+from mcf_bundle.folder_lock import claimed
 from mcf_bundle.run_record import describe_run
 from mcf_bundle.study.config import StudyConfig
 from mcf_bundle.study.execution import Workplace, check_given_checkpoints, check_ids, execute
@@ -58,8 +58,8 @@ def run_study(
         The gathered table by task.
 
     Raises:
-        StudyError: another process works there, a run failed (the message names it), or the folder holds
-            another configuration's results.
+        BusyError: another process works there.
+        StudyError: a run failed (the message names it), or the folder holds another configuration's results.
         McfError: for bad data, settings or leaks, before the first run.
     """
     started = time.time()
@@ -69,8 +69,7 @@ def run_study(
     cohort = read_cohort(as_path(dataset_dir, "dataset_dir"))
     datalists = make_datalists(cohort, config)
     check_given_checkpoints(config, ((split.name, item) for split, item in datalists.items()))
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with folder.claimed():
+    with claimed(folder.path):
         folder.open_for(config)
         paths = write_datalists(datalists, folder.splits)
         place = Workplace(config, cohort.root, folder, datalists, paths, tuple(line))
@@ -89,23 +88,7 @@ def _do(runs: Sequence[Run], place: Workplace) -> None:
         costs = _costs(runs, place.folder, place.config)
         remaining = sum(cost.seconds for cost in costs.values() if cost.source != "done")
         logger.info("%d of %d: %s, about %s left", number, len(runs), run.id, duration(remaining))
-        folder = place.folder.of(run.id)
-        whole = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        started = time.monotonic()
-        try:
-            remark = execute(run, place)
-        except Exception as error:
-            found = describe(error)
-            if found is None:
-                error.add_note(f"in the run {run.id} of the study")
-                raise
-            problem = f"the run failed: {found[0]}"
-            raise StudyError(run.id, problem, "then start the study again to go on") from error
-        if remark:
-            logger.warning("%s: %s", run.id, remark)
-        seconds = time.monotonic() - started
-        place.folder.finish(run, place.config, seconds=seconds, whole=whole, remark=remark)
+        place.folder.carry_out(run, place.config, partial(execute, run, place), piece="run", whole="study")
 
 
 def _costs(runs: Sequence[Run], folder: StudyFolder, config: StudyConfig) -> dict[str, Cost]:

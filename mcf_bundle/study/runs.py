@@ -56,8 +56,8 @@ class NetworkRun(Run):
 
 
 @dataclass(frozen=True)
-class SetRun(Run):
-    """Make a synthetic set.
+class RunOnSet(Run):
+    """Work on a synthetic set.
 
     Attributes:
         set_name: which.
@@ -68,17 +68,12 @@ class SetRun(Run):
     networks: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class JudgeRun(Run):
-    """Judge the images of a generated set.
+class SetRun(RunOnSet):
+    """Make a synthetic set."""
 
-    Attributes:
-        set_name: which.
-        networks: ids of the runs that trained its networks, by role; those given as files are missing.
-    """
 
-    set_name: str
-    networks: Mapping[str, str]
+class JudgeRun(RunOnSet):
+    """Judge the images of a generated set."""
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,14 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from mcf_bundle.commandline import describe
-from mcf_bundle.data import training_data
 from mcf_bundle.data.generated_case import GENERATED_SLICE
 from mcf_bundle.data.lgg import read_cohort
-from mcf_bundle.errors import ArgumentError, CheckpointError, DataError, McfError
+from mcf_bundle.errors import ArgumentError, CheckpointError, DataError
 from mcf_bundle.generation.writer import case_name, write_case
 from mcf_bundle.networks.checkpoint import hash_patient, read_checkpoint
 from mcf_bundle.networks.stored_network import load_stored_network
 from mcf_bundle.run_record import describe_code
+from tests.bundles.training_runs import differences, error_of, state
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "bundles" / "mcf_diffusion"
@@ -35,22 +34,7 @@ DENOISER, CLASSIFIER, GATE = ("train",), ("train_classifier",), ("train_classifi
 
 Train = Callable[..., ConfigWorkflow]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _anatomy_is_measured_once() -> Iterator[None]:
-    """Share what is measured on the phantom cohort among the runs: it takes seconds and never differs."""
-    measure = training_data.survey_volumes
-    known: dict[tuple[Any, ...], Any] = {}
-
-    def remember(volumes: list[Any], template: Any = None) -> Any:
-        key = (tuple((item.patient, item.image.tobytes()) for item in volumes), template is None)
-        if key not in known:
-            known[key] = measure(volumes, template)
-        return known[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_data, "survey_volumes", remember)
-        yield
+pytestmark = pytest.mark.usefixtures("anatomy_measured_once")
 
 
 @pytest.fixture(autouse=True)
@@ -93,39 +77,10 @@ def train(phantom_cohort: Path, tmp_path: Path) -> Train:
     return run
 
 
-def error_of(train: Train, *arguments: Any, **overrides: Any) -> McfError:
-    """Return our error that ends a run; MONAI wraps it, and the command line prints it alone."""
-    with pytest.raises((RuntimeError, McfError)) as caught:
-        train(*arguments, **overrides)
-    error: BaseException | None = caught.value
-    assert describe(error)
-    while not isinstance(error, McfError):
-        error = error.__cause__ or error.__context__
-    return error
-
-
 def events(folder: Path) -> EventAccumulator:
     accumulator = EventAccumulator(str(folder))
     accumulator.Reload()
     return accumulator
-
-
-def state(folder: Path) -> dict[str, Any]:
-    return torch.load(folder / "training_state.pt", weights_only=True)
-
-
-def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """List where two nested values differ by a bit."""
-    if isinstance(one, Tensor):
-        return [] if torch.equal(one, other) else [path]
-    if isinstance(one, dict):
-        found = [] if one.keys() == other.keys() else [path]
-        return found + [item for key in one for item in differences(one[key], other[key], f"{path}/{key}")]
-    if isinstance(one, list | tuple):
-        found = [] if len(one) == len(other) else [path]
-        pairs = enumerate(zip(one, other, strict=False))
-        return found + [item for i, pair in pairs for item in differences(*pair, f"{path}/{i}")]
-    return [] if one == other else [path]
 
 
 # --- What a run leaves -----------------------------------------------------------------------------

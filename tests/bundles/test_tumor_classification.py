@@ -20,12 +20,11 @@ from monai.data import MetaTensor
 from monai.utils import set_determinism
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mcf_bundle.data import training_data
 from mcf_bundle.data.classification_slices import choose_slices
 from mcf_bundle.data.generated_case import is_generated
 from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.data.training_data import TrainingData
-from mcf_bundle.errors import ArgumentError, CheckpointError, DataError, LeakageError, McfError
+from mcf_bundle.errors import ArgumentError, CheckpointError, DataError, LeakageError
 from mcf_bundle.generation.writer import case_name, write_case
 from mcf_bundle.metrics import classification_summary, handlers
 from mcf_bundle.metrics.case_table import CLASSIFICATION_COLUMNS, read_case_table
@@ -34,28 +33,14 @@ from mcf_bundle.networks.classification_ensemble import KIND
 from mcf_bundle.networks.classification_networks import make_classification_network
 from mcf_bundle.training import classification_report
 from tests.bundles.config_files import ROOT
+from tests.bundles.training_runs import error_of, state
 
 CONFIGS = ROOT / "bundles" / "tumor_classification" / "configs"
 SMALL = {"network_name": "shufflenet", "size": None, "device": torch.device("cpu")}
 
 Run = Callable[..., ConfigWorkflow]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _anatomy_is_measured_once() -> Iterator[None]:
-    """Share what is measured on the phantom cohort among the runs: it takes seconds and never differs."""
-    measure = training_data.survey_volumes
-    known: dict[tuple[Any, ...], Any] = {}
-
-    def remember(volumes: list[Any], template: Any = None) -> Any:
-        key = (tuple((item.patient, item.image.tobytes()) for item in volumes), template is None)
-        if key not in known:
-            known[key] = measure(volumes, template)
-        return known[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_data, "survey_volumes", remember)
-        yield
+pytestmark = pytest.mark.usefixtures("anatomy_measured_once")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -98,21 +83,6 @@ def train(phantom_cohort: Path, tmp_path: Path) -> Run:
         return run("train", **(short | {"ckpt_dir": str(tmp_path / "run")} | overrides))
 
     return call
-
-
-def error_of(call: Callable[..., Any], *arguments: Any, **overrides: Any) -> McfError:
-    """Return our error that ends a run; MONAI wraps it."""
-    with pytest.raises((RuntimeError, McfError)) as caught:
-        call(*arguments, **overrides)
-    error: BaseException | None = caught.value
-    while error is not None and not isinstance(error, McfError):
-        error = error.__cause__ or error.__context__
-    assert error is not None
-    return error
-
-
-def state(folder: Path) -> dict[str, Any]:
-    return torch.load(folder / "training_state.pt", weights_only=True)
 
 
 def leaves(node: Any) -> list[Any]:

@@ -19,15 +19,15 @@ from monai.utils import set_determinism
 from PIL import Image
 from torch import Tensor
 
-from mcf_bundle.commandline import describe
 from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
 from mcf_bundle.data.training_data import TrainingData
 from mcf_bundle.data.triplet_dataset import TripletDataset
-from mcf_bundle.errors import ArgumentError, CheckpointError, DataError, LeakageError, McfError
+from mcf_bundle.errors import ArgumentError, CheckpointError, DataError, LeakageError
 from mcf_bundle.generation.writer import case_name, write_case
 from mcf_bundle.networks.checkpoint import hash_patient, read_checkpoint, save_checkpoint
 from mcf_bundle.networks.segmentation_networks import MAKERS, make_segmentation_network
+from tests.bundles.training_runs import differences, error_of, state
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "bundles" / "tumor_segmentation" / "configs"
@@ -77,18 +77,6 @@ def infer(tmp_path: Path) -> Run:
     return infer
 
 
-def error_of(act: Run, *arguments: Any, **overrides: Any) -> McfError:
-    """Return our error that ends a run; MONAI wraps it, and the command line prints it alone."""
-    with pytest.raises((RuntimeError, McfError)) as caught:
-        act(*arguments, **overrides)
-    error: BaseException | None = caught.value
-    assert describe(error)
-    while not isinstance(error, McfError):
-        assert error is not None
-        error = error.__cause__ or error.__context__
-    return error
-
-
 def write_segmenter(path: Path, patients: list[str], **info: Any) -> Path:
     """Write a small U-Net with fresh weights; patients trained it."""
     torch.manual_seed(0)
@@ -96,23 +84,6 @@ def write_segmenter(path: Path, patients: list[str], **info: Any) -> Path:
     names = {"preset": network.architecture, "kind": "segmenter"}
     save_checkpoint(path, network.state_dict(), **names, patients=patients, info=info)
     return path
-
-
-def state(folder: Path) -> dict[str, Any]:
-    return torch.load(folder / "training_state.pt", weights_only=True)
-
-
-def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """List where two nested values differ by a bit."""
-    if isinstance(one, Tensor):
-        return [] if torch.equal(one, other) else [path]
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), path
-        return [item for key in one for item in differences(one[key], other[key], f"{path}/{key}")]
-    if isinstance(one, list | tuple):
-        pairs = enumerate(zip(one, other, strict=True))
-        return [item for i, pair in pairs for item in differences(*pair, f"{path}/{i}")]
-    return [] if one == other else [path]
 
 
 # --- Training --------------------------------------------------------------------------------------

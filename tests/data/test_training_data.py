@@ -203,6 +203,16 @@ def test_a_generated_case_that_shows_a_patient_of_an_evaluation_set_is_refused(
         _ = TrainingData(phantom_cohort, synthetic_dir=folder).splits
 
 
+def test_a_generated_case_of_another_fold_is_refused_with_a_way_out_that_helps(
+    phantom_cohort: Path, tmp_path: Path
+) -> None:
+    validating = TrainingData(phantom_cohort, fold=0, folds=3).volumes(VALIDATION)[0].patient
+    folder = write_generated(tmp_path, {"SYN_PA_000000": (validating, validating)}, 64)
+    data = TrainingData(phantom_cohort, synthetic_dir=folder, fold=0, folds=3)
+    with pytest.raises(LeakageError, match="generate from a datalist of this fold, or train without fold"):
+        _ = data.splits
+
+
 def test_a_generated_case_without_a_manifest_is_refused(phantom_cohort: Path, tmp_path: Path) -> None:
     write_generated(tmp_path, {"SYN_PA_000000": ("A", "B")}, 64)
     (tmp_path / "manifest.jsonl").unlink()

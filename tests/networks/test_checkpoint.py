@@ -168,8 +168,16 @@ def test_no_code_in_a_checkpoint_is_run(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("preset", "kind", "problem"),
     [
-        ("paper", "denoiser", "holds a denoiser of preset 'smoke', not a denoiser of preset 'paper'"),
-        ("smoke", "gate", "holds a denoiser of preset 'smoke', not a gate of preset 'smoke'"),
+        (
+            "paper",
+            "denoiser",
+            "holds a denoiser of preset 'smoke', not a denoiser of preset 'paper'; choose the settings",
+        ),
+        (
+            "smoke",
+            "gate",
+            "holds a denoiser of preset 'smoke', not a gate of preset 'smoke'; give a checkpoint of a gate",
+        ),
     ],
 )
 def test_another_preset_or_kind_is_refused(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import random
 import shutil
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,7 +22,8 @@ from mcf_bundle.__main__ import main
 from mcf_bundle.data.datalist import Datalist, read_datalist
 from mcf_bundle.data.lgg import read_cohort, read_volume
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
-from mcf_bundle.errors import CheckpointError, DataError, LeakageError, StudyError
+from mcf_bundle.errors import BusyError, CheckpointError, DataError, LeakageError, StudyError
+from mcf_bundle.folder_lock import claimed
 from mcf_bundle.metrics.case_table import (
     CLASSIFICATION_COLUMNS,
     SEGMENTATION_COLUMNS,
@@ -326,29 +325,10 @@ def test_a_folder_with_something_else_is_refused(phantom_cohort: Path, tmp_path:
 def test_two_processes_cannot_work_on_one_folder(
     phantom_cohort: Path, tmp_path: Path, calls: list[str]
 ) -> None:
-    folder = StudyFolder(tmp_path)
-    with folder.claimed(), pytest.raises(StudyError, match="another process works on this study"):
+    with claimed(tmp_path), pytest.raises(BusyError, match="another job works in it"):
         run_study(SMALL, phantom_cohort, tmp_path)
     assert calls == []
     run_study(SMALL, phantom_cohort, tmp_path)
-
-
-def test_the_claim_of_a_process_that_was_killed_counts_no_more(tmp_path: Path) -> None:
-    folder = StudyFolder(tmp_path)
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        with folder.claimed():
-            os.write(writing, b"claimed")
-            time.sleep(60)
-        os._exit(0)
-    assert os.read(reading, 7) == b"claimed"
-    with pytest.raises(StudyError, match="another process"), folder.claimed():
-        pass
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    with folder.claimed():
-        pass
 
 
 def test_a_dry_run_lists_runs_costs_and_what_is_done_and_writes_nothing(
