@@ -21,13 +21,14 @@ LOCK_FILES = (LOCK_FILE, HOLDER_FILE)
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Keep other jobs out of a folder, on this machine and on others that see it.
 
     The operating system gives the claim back when the process ends, however it ends.
 
     Args:
         folder: made with its parents if missing.
+        wait: wait for another job's end instead of stopping.
 
     Raises:
         BusyError: another process holds the folder; names its host and number.
@@ -37,7 +38,7 @@ def claimed(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(folder, error) from error
-    lock = _acquire(folder)
+    lock = _acquire(folder, wait=wait)
     try:
         holder = {"host": socket.gethostname(), "process": os.getpid(), "since": time.strftime("%F %T %z")}
         write_atomically(folder / HOLDER_FILE, f"{json.dumps(holder)}\n".encode())
@@ -61,10 +62,10 @@ def check_unclaimed(folder: Path) -> None:
         _acquire(folder).release()
 
 
-def _acquire(folder: Path) -> FileLock:
+def _acquire(folder: Path, *, wait: bool = False) -> FileLock:
     lock = FileLock(folder / LOCK_FILE)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         problem = f"another job works in it ({_describe_holder(folder)})"
         remedy = "wait for its end or stop it first, or choose another output_dir"

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from mcf_bundle.atomic_file import write_text
 from mcf_bundle.commandline import describe
-from mcf_bundle.errors import DataError, StudyError
+from mcf_bundle.errors import BusyError, DataError, StudyError
+from mcf_bundle.folder_lock import claimed
 from mcf_bundle.run_record import describe_code
 
 logger = logging.getLogger(__name__)
 
 STUDY_FILE, DONE_FILE = "study.json", "done.json"
-RUNS_FOLDER, SPLITS_FOLDER = "runs", "splits"
+RUNS_FOLDER, SPLITS_FOLDER, CLAIMS_FOLDER = "runs", "splits", ".claims"
+
+_PAUSE_S = 5.0
+"""Time between two looks for a piece of work that nobody does, where all are in the hands of others."""
 
 
 class Configuration(Protocol):
@@ -42,6 +47,13 @@ class Work(Protocol):
     @property
     def kind(self) -> str:
         """Pieces of one kind take about the same time."""
+
+    @property
+    def needs(self) -> Collection[str]:
+        """Ids of the pieces whose results it reads."""
+
+
+W = TypeVar("W", bound=Work)
 
 
 class StudyFolder:
@@ -88,41 +100,66 @@ class StudyFolder:
 
     def open_for(self, config: Configuration) -> None:
         """Make the folder a configuration's; raises as `check` does."""
-        self.check(config)
-        if not (self.path / STUDY_FILE).exists():
-            content = {"hash": config.hash, "config": config.identity}
-            write_text(self.path / STUDY_FILE, json.dumps(content, indent=1) + "\n")
+        with claimed(self.path, wait=True):
+            self.check(config)
+            if not (self.path / STUDY_FILE).exists():
+                content = {"hash": config.hash, "config": config.identity}
+                write_text(self.path / STUDY_FILE, json.dumps(content, indent=1) + "\n")
 
     def carry_out(
-        self, run: Work, config: Configuration, do: Callable[[], str], *, piece: str, whole: str
+        self, pieces: Sequence[W], config: Configuration, do: Callable[[W], str], *, piece: str, whole: str
     ) -> None:
-        """Do a piece of work that is not done, and note it.
+        """Do the pieces of work that are not done, and note each.
+
+        Processes that are at it at the same time share them: each takes the first that nobody does, as soon
+        as what it needs is done; what a killed one leaves is taken by another.
 
         Args:
-            run: what is done; a folder that it has already is that of a part that was cut off.
+            pieces: what is to be done, in order; a folder that one has already is that of a part that was
+                cut off.
             config: the study's.
-            do: does it; returns a remark, see `finish`.
+            do: does one; returns a remark, see `finish`.
             piece: what the user calls it, "run".
             whole: what it is a part of, "study".
 
         Raises:
             StudyError: an error of ours ended it; the message names the piece.
         """
-        place, started = self.of(run.id), time.monotonic()
+        while waiting := [item for item in pieces if self.done(item, config) is None]:
+            unfinished = {item.id for item in waiting}
+            ready = [item for item in waiting if unfinished.isdisjoint(item.needs)]
+            if not any(self._do_unless_busy(item, config, do, piece, whole) for item in ready):
+                time.sleep(_PAUSE_S)
+
+    def _do_unless_busy(
+        self, work: W, config: Configuration, do: Callable[[W], str], piece: str, whole: str
+    ) -> bool:
+        """Do a piece, or return False if another process does it."""
+        with ExitStack() as claim:
+            try:
+                claim.enter_context(claimed(self.path / CLAIMS_FOLDER / work.id))
+            except BusyError:
+                return False
+            if self.done(work, config) is None:
+                self._do(work, config, do, piece, whole)
+        return True
+
+    def _do(self, work: W, config: Configuration, do: Callable[[W], str], piece: str, whole: str) -> None:
+        place, started = self.of(work.id), time.monotonic()
         fresh = not place.exists()
         place.mkdir(parents=True, exist_ok=True)
         try:
-            remark = do()
+            remark = do(work)
         except Exception as error:
             found = describe(error)
             if found is None:
-                error.add_note(f"in the {piece} {run.id} of the {whole}")
+                error.add_note(f"in the {piece} {work.id} of the {whole}")
                 raise
             problem = f"the {piece} failed: {found[0]}"
-            raise StudyError(run.id, problem, f"then start the {whole} again to go on") from error
+            raise StudyError(work.id, problem, f"then start the {whole} again to go on") from error
         if remark:
-            logger.warning("%s: %s", run.id, remark)
-        self.finish(run, config, seconds=time.monotonic() - started, whole=fresh, remark=remark)
+            logger.warning("%s: %s", work.id, remark)
+        self.finish(work, config, seconds=time.monotonic() - started, whole=fresh, remark=remark)
 
     def finish(self, run: Work, config: Configuration, *, seconds: float, whole: bool, remark: str) -> None:
         """Note that a run is done; written last and at once.

@@ -8,7 +8,6 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +116,8 @@ def rank_settings(
 ) -> list[Ranked]:
     """Generate and measure what is left of the settings, rank them, and write tables and finalists.
 
+    Several processes that are started on one folder share the settings.
+
     Args:
         config: the ranking.
         dataset_dir: the real patients, in the LGG layout.
@@ -127,7 +128,6 @@ def rank_settings(
         All settings, best first.
 
     Raises:
-        BusyError: another process works there.
         StudyError: a setting failed (the message names it), or the folder holds another configuration's
             results.
         DataError: `output_dir` cannot be used, or no setting made enough images.
@@ -135,13 +135,15 @@ def rank_settings(
     dataset_dir = as_path(dataset_dir, "dataset_dir")
     folder = StudyFolder(as_path(output_dir, "output_dir"))
     folder.check(config)
-    with claimed(folder.path):
-        folder.open_for(config)
-        for number, setting in enumerate(config.settings, start=1):
-            if folder.done(setting, config) is None:
-                logger.info("%d of %d: %s", number, len(config.settings), setting.name)
-                work = partial(_work, setting, config, dataset_dir, folder.of(setting.id), line)
-                folder.carry_out(setting, config, work, piece="setting", whole="ranking")
+
+    def do(setting: Setting) -> str:
+        number = config.settings.index(setting) + 1
+        logger.info("%d of %d: %s", number, len(config.settings), setting.name)
+        return _work(setting, config, dataset_dir, folder.of(setting.id), line)
+
+    folder.open_for(config)
+    folder.carry_out(config.settings, config, do, piece="setting", whole="ranking")
+    with claimed(folder.path, wait=True):
         measured = [read_measures(setting, folder.of(setting.id)) for setting in config.settings]
         ranked = rank(measured, config.finalists)
         write_tables(folder.path / "tables", [ranking_table(ranked)])

@@ -49,6 +49,11 @@ class Setting:
         """All settings take about the same time."""
         return "settings"
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Nothing: each setting stands alone."""
+        return ()
+
 
 @dataclass(frozen=True)
 class RankingConfig:

@@ -6,7 +6,6 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +47,8 @@ def run_study(
 ) -> dict[str, Path]:
     """Do the runs that are left, then gather their cases and write the report.
 
+    Several processes that are started on one folder share the runs.
+
     Args:
         config: the study.
         dataset_dir: the real patients, in the LGG layout.
@@ -58,7 +59,6 @@ def run_study(
         The gathered table by task.
 
     Raises:
-        BusyError: another process works there.
         StudyError: a run failed (the message names it), or the folder holds another configuration's results.
         McfError: for bad data, settings or leaks, before the first run.
     """
@@ -69,12 +69,12 @@ def run_study(
     cohort = read_cohort(as_path(dataset_dir, "dataset_dir"))
     datalists = make_datalists(cohort, config)
     check_given_checkpoints(config, ((split.name, item) for split, item in datalists.items()))
-    with claimed(folder.path):
-        folder.open_for(config)
-        paths = write_datalists(datalists, folder.splits)
-        place = Workplace(config, cohort.root, folder, datalists, paths, tuple(line))
-        runs = list_runs(config)
-        _do(runs, place)
+    folder.open_for(config)
+    paths = write_datalists(datalists, folder.splits)
+    place = Workplace(config, cohort.root, folder, datalists, paths, tuple(line))
+    runs = list_runs(config)
+    _do(runs, place)
+    with claimed(folder.path, wait=True):
         tables = gather(runs, folder, config)
         _report(tables, place, _provenance(runs, place, started))
     return tables
@@ -82,13 +82,15 @@ def run_study(
 
 def _do(runs: Sequence[Run], place: Workplace) -> None:
     """Do the runs that are not done, in order."""
-    for number, run in enumerate(runs, start=1):
-        if place.folder.done(run, place.config) is not None:
-            continue
+
+    def do(run: Run) -> str:
         costs = _costs(runs, place.folder, place.config)
         remaining = sum(cost.seconds for cost in costs.values() if cost.source != "done")
+        number = runs.index(run) + 1
         logger.info("%d of %d: %s, about %s left", number, len(runs), run.id, duration(remaining))
-        place.folder.carry_out(run, place.config, partial(execute, run, place), piece="run", whole="study")
+        return execute(run, place)
+
+    place.folder.carry_out(runs, place.config, do, piece="run", whole="study")
 
 
 def _costs(runs: Sequence[Run], folder: StudyFolder, config: StudyConfig) -> dict[str, Cost]:

@@ -8,7 +8,8 @@ import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from mcf_bundle.__main__ import main
 from mcf_bundle.data.datalist import Datalist, read_datalist
 from mcf_bundle.data.lgg import read_cohort, read_volume
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
-from mcf_bundle.errors import BusyError, CheckpointError, DataError, LeakageError, StudyError
+from mcf_bundle.errors import CheckpointError, DataError, LeakageError, StudyError
 from mcf_bundle.folder_lock import claimed
 from mcf_bundle.metrics.case_table import (
     CLASSIFICATION_COLUMNS,
@@ -322,13 +323,46 @@ def test_a_folder_with_something_else_is_refused(phantom_cohort: Path, tmp_path:
         run_study(SMALL, phantom_cohort, tmp_path)
 
 
-def test_two_processes_cannot_work_on_one_folder(
-    phantom_cohort: Path, tmp_path: Path, calls: list[str]
+def test_a_process_leaves_what_another_does_and_takes_what_that_gives_up(
+    phantom_cohort: Path, tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with claimed(tmp_path), pytest.raises(BusyError, match="another job works in it"):
+    out, runs = tmp_path / "out", [run.id for run in list_runs(SMALL)]
+    needed = next(run.needs[0] for run in list_runs(SMALL) if run.needs)
+    waiting = {needed}
+    for run in list_runs(SMALL):
+        waiting |= {run.id} if waiting.intersection(run.needs) else set()
+    with ExitStack() as others:
+        others.enter_context(claimed(out / ".claims" / needed))
+
+        def give_up(_: float) -> None:
+            # Everything is done but what the other process holds and what waits for it.
+            assert {name for name in runs if name not in calls} == waiting
+            others.close()
+
+        monkeypatch.setattr("mcf_bundle.study.folder.time.sleep", give_up)
+        run_study(SMALL, phantom_cohort, out)
+    assert sorted(calls) == sorted(runs)
+    assert calls.index(needed) < min(calls.index(name) for name in waiting - {needed})
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_not_made_again(
+    phantom_cohort: Path, tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = list_runs(SMALL)[0]
+
+    @contextmanager
+    def claimed_too_late(folder: Path, **options: bool) -> Iterator[None]:
+        if folder.as_posix().endswith(f"/.claims/{first.id}"):
+            StudyFolder(tmp_path).of(first.id).mkdir(parents=True, exist_ok=True)
+            StudyFolder(tmp_path).finish(first, SMALL, seconds=1, whole=True, remark="")
+        with claimed(folder, **options):
+            yield
+
+    monkeypatch.setattr("mcf_bundle.study.folder.claimed", claimed_too_late)
+    with suppress(DataError):  # nothing was measured in the first run
         run_study(SMALL, phantom_cohort, tmp_path)
-    assert calls == []
-    run_study(SMALL, phantom_cohort, tmp_path)
+    assert calls
+    assert first.id not in calls
 
 
 def test_a_dry_run_lists_runs_costs_and_what_is_done_and_writes_nothing(
