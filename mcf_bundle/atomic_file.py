@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from mcf_bundle.errors import DataError
 
@@ -29,6 +31,31 @@ def write_atomically(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise unwritable(path, error) from error
+
+
+@contextlib.contextmanager
+def replaced_when_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write it bit by bit; it takes its name when it is whole and on the disk.
+
+    Args:
+        path: as in `write_atomically`.
+
+    Raises:
+        DataError: the file cannot be written; names it.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ from mcf_bundle.cli.command import Command
 from mcf_bundle.cli.evaluate import EVALUATE
 from mcf_bundle.cli.generate import GENERATE
 from mcf_bundle.cli.judge import JUDGE
+from mcf_bundle.cli.pack import PACK, UNPACK
 from mcf_bundle.cli.phantom import PHANTOM
 from mcf_bundle.cli.plan import PLAN
 from mcf_bundle.cli.prepare import PREPARE
@@ -22,6 +23,8 @@ COMMANDS: tuple[Command, ...] = (
     PLAN,
     GENERATE,
     REPORT,
+    PACK,
+    UNPACK,
     JUDGE,
     RANK,
     STUDY,

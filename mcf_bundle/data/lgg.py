@@ -11,11 +11,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
+from mcf_bundle.data.inner_path import refuse_outward_link
+from mcf_bundle.data.tiff import read_tiff
 from mcf_bundle.data.volume import Channel, Volume
 from mcf_bundle.errors import DataError
+from mcf_bundle.limits import MAX_SLICES, MAX_VOXELS
 from mcf_bundle.progress import progress_bar
 
 SIZE_DIVISOR = 32
@@ -133,21 +135,27 @@ def read_volume(folder: Path) -> Volume:
     Raises:
         DataError: for a missing or empty folder, an image without mask or the reverse, a gap or duplicate in
             the slice numbers, an unreadable TIFF, a wrong size, type or number of channels, a mask with
-            values other than 0/255 or 0/1.
+            values other than 0/255 or 0/1, more or larger slices than `mcf_bundle.limits` has, a link that
+            leads out of the dataset's folder.
     """
     files = list_slices(folder)
     if not files:
         problem = f"holds no files {folder.name}_<slice>.tif"
         raise DataError(folder, problem, "name folder and files alike, or remove the folder")
-    images = [_read_image(item.image) for item in files]
-    masks = [_read_mask(item.mask) for item in files]
-    height, width = images[0].shape[:2]
-    for item, image, mask in zip(files, images, masks, strict=True):
-        for path, pixels in ((item.image, image), (item.mask, mask)):
-            if pixels.shape[:2] != (height, width):
+    images: list[NDArray[np.uint8]] = []
+    masks: list[NDArray[np.bool_]] = []
+    for item in files:
+        images.append(_read_image(item.image))
+        masks.append(_read_mask(item.mask))
+        height, width = images[0].shape[:2]
+        if len(files) * height * width > MAX_VOXELS:
+            problem = f"is {len(files)} slices of {height} x {width} pixels, {MAX_VOXELS} pixels are allowed"
+            raise DataError(folder, problem, "resample the slices")
+        for path, size in ((item.image, images[-1].shape[:2]), (item.mask, masks[-1].shape)):
+            if size != (height, width):
                 raise DataError(
                     path,
-                    f"is {' x '.join(map(str, pixels.shape[:2]))} pixels, the first slice {height} x {width}",
+                    f"is {' x '.join(map(str, size))} pixels, the first slice {height} x {width}",
                     "replace the file, or leave the patient out with --skip_bad_patients True",
                 )
     stack = np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
@@ -169,15 +177,17 @@ def list_slices(folder: Path) -> list[SliceFiles]:
 
     Raises:
         DataError: for a missing folder, an image without mask or the reverse, a gap or a duplicate in the
-            numbers.
+            numbers, too many slices, a link that leads out of the folder of the patients.
     """
     if not folder.is_dir():
         raise DataError(folder, "no such folder", "give the folder of one patient")
+    refuse_outward_link(folder, folder.parent)
     found: dict[bool, dict[int, Path]] = {False: {}, True: {}}
     for path in sorted(folder.iterdir()):
         match = _SLICE_NAME.fullmatch(path.name)
         if match is None or match["patient"] != folder.name:
             continue
+        refuse_outward_link(path, folder.parent)
         of_kind = found[match["mask"] is not None]
         number = int(match["number"])
         if number in of_kind:
@@ -190,6 +200,8 @@ def list_slices(folder: Path) -> list[SliceFiles]:
         lone, partner = (images[number], "mask") if number in images else (masks[number], "image")
         raise DataError(lone, f"has no {partner} beside it", f"add the {partner} or remove this file")
     numbers = sorted(images)
+    if len(numbers) > MAX_SLICES:
+        raise DataError(folder, f"holds {len(numbers)} slices, {MAX_SLICES} are allowed", "resample them")
     for before, after in pairwise(numbers):
         if after != before + 1:
             raise DataError(
@@ -217,20 +229,8 @@ def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-def _read_tiff(path: Path) -> NDArray[np.generic]:
-    try:
-        pixels = np.asarray(tifffile.imread(path))
-        if not pixels.size:
-            raise ValueError("no pixels: truncated")
-        return pixels
-    except Exception as error:  # tifffile raises whatever its decoders raise
-        problem = f"cannot be read as TIFF ({type(error).__name__}: {error})".replace("\n", " ")
-        remedy = "download the file again, or leave the patient out with --skip_bad_patients True"
-        raise DataError(path, problem, remedy) from error
-
-
 def _read_image(path: Path) -> NDArray[np.uint8]:
-    image = _read_tiff(path)
+    image = read_tiff(path)
     got = " x ".join(map(str, image.shape))
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != len(Channel):
         raise DataError(
@@ -248,7 +248,7 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def _read_mask(path: Path) -> NDArray[np.bool_]:
-    mask = _read_tiff(path)
+    mask = read_tiff(path)
     if mask.ndim != 2:
         raise DataError(
             path, f"expected a mask of height x width, got {mask.ndim} dimensions", "store one channel"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from mcf_bundle.arguments import as_path, check_seed, check_whole
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.datalist import check_same_patients, read_datalist
 from mcf_bundle.data.generated_case import counted_slices, is_generated, read_origins
+from mcf_bundle.data.kept import once
 from mcf_bundle.data.level_matching import match_levels
 from mcf_bundle.data.lgg import Cohort, dataset_root, join_cohorts, read_cohort
 from mcf_bundle.data.normalization import estimate_intensity_scale
@@ -111,7 +112,11 @@ class TrainingData:
             DataError: if a folder cannot be used, or the two differ in the size of their slices.
         """
         folders = [self.dataset_dir, *([self.synthetic_dir] if self.synthetic_dir else [])]
-        cohorts = [read_cohort(folder, skip_bad_patients=self.skip_bad_patients) for folder in folders]
+        skip = self.skip_bad_patients
+        cohorts = [
+            once(partial(read_cohort, folder, skip_bad_patients=skip), folder.resolve(), skip)
+            for folder in folders
+        ]
         cohort = cohorts[0] if len(cohorts) == 1 else join_cohorts(*cohorts)
         for patient, reason in cohort.skipped.items():
             logger.warning("left out %s: %s", patient, reason)
@@ -197,13 +202,15 @@ class TrainingData:
     @cached_property
     def survey(self) -> Survey:
         """Anatomy of the training patients, and the level template that they make."""
-        return survey_volumes(self.volumes(TRAIN))
+        volumes = self.volumes(TRAIN)
+        return once(partial(survey_volumes, volumes), *volumes)
 
     def cases(self, split: str) -> list[Case]:
         """Return the anatomy of a split's patients; levels refer to the training patients' template."""
         if split == TRAIN:
             return list(self.survey.cases)
-        return list(survey_volumes(self.volumes(split), self.survey.template).cases)
+        volumes, template = self.volumes(split), self.survey.template
+        return list(once(partial(survey_volumes, volumes, template), *volumes, template).cases)
 
     def slices(self, split: str, *, min_foreground: float = MIN_FOREGROUND) -> list[SliceRef]:
         """Return the slices of a split whose foreground is large enough.

@@ -54,7 +54,7 @@ class TripletDataset(Dataset):
 
     Args:
         data: the samples, in order.
-        context_slices: neighbors on either side; the paper's network sees one.
+        context_slices: neighbors on either side; the paper's network sees one, one of single slices none.
     """
 
     def __init__(self, data: Sequence[SliceRef], context_slices: int = 1) -> None:
@@ -81,7 +81,7 @@ class TripletDataset(Dataset):
         triplet = to_network_range(item.scale.normalize(item.volume.image[[item.index, *context]]))
         return {
             "image": torch.from_numpy(triplet[0]),
-            "context": torch.from_numpy(triplet[1:].reshape(-1, *triplet.shape[2:])),
+            "context": torch.from_numpy(triplet[1:]).flatten(0, 1),
             "label": torch.tensor(int(item.label)),
             "mask": torch.from_numpy(item.volume.mask[item.index].astype(np.float32)[None]),
             "patient": item.volume.patient,

@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ from mcf_bundle.errors import ArgumentError, DataError
 
 SLICES = 3
 """Slices of a case: previous, generated, next, numbered from 1. Only the second counts as an image."""
+
+MAX_FILE_BYTES = 64 * 2**20
+"""No file of a case is larger: it holds one slice."""
 
 COMPRESSION_LEVEL = 1
 """Deflate's fastest: higher levels make files a few percent smaller and take several times as long."""
@@ -77,6 +81,21 @@ def write_case(
     """
     _check_case(name, images, masks)
     contents = dict(zip(case_files(name), _encode(images, masks), strict=True))
+    write_case_files(output_dir, name, contents)
+    return {f"{name}/{key}": hashlib.sha256(data).hexdigest() for key, data in contents.items()}
+
+
+def write_case_files(output_dir: Path, name: str, contents: Mapping[str, bytes]) -> None:
+    """Write the files of one case; afterwards its folder is complete, or as it was before.
+
+    Args:
+        output_dir: the run's folder; must exist.
+        name: from `case_name`. A folder of this name with an earlier version of the case is replaced.
+        contents: of the files, by name as in `case_files`.
+
+    Raises:
+        DataError: the folder cannot be written, or holds files that are none of the case's.
+    """
     folder = output_dir / name
     _refuse_foreign_files(folder)
     partial, replaced = output_dir / f".{name}.partial", output_dir / f".{name}.replaced"
@@ -92,7 +111,6 @@ def write_case(
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise unwritable(folder, error) from error
-    return {f"{name}/{key}": hashlib.sha256(data).hexdigest() for key, data in contents.items()}
 
 
 def holds_only_case(folder: Path, name: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mcf_bundle.arguments import as_path
+from mcf_bundle.data.kept import kept_between_runs
 from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.folder_lock import claimed
 from mcf_bundle.run_record import describe_run
@@ -90,7 +91,8 @@ def _do(runs: Sequence[Run], place: Workplace) -> None:
         logger.info("%d of %d: %s, about %s left", number, len(runs), run.id, duration(remaining))
         return execute(run, place)
 
-    place.folder.carry_out(runs, place.config, do, piece="run", whole="study")
+    with kept_between_runs():
+        place.folder.carry_out(runs, place.config, do, piece="run", whole="study")
 
 
 def _costs(runs: Sequence[Run], folder: StudyFolder, config: StudyConfig) -> dict[str, Cost]:

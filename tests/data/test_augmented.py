@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.data import get_track_meta, set_track_meta
 from torch.utils.data import DataLoader
 
 from mcf_bundle.data.augmentation import AUGMENTATIONS, make_augmentation
@@ -132,3 +133,16 @@ def test_an_unknown_name_lists_what_exists() -> None:
 def test_a_bad_size_is_refused(size: float) -> None:
     with pytest.raises(ArgumentError, match="size"):
         make_augmentation("none", size=size)  # type: ignore[arg-type]
+
+
+def test_monai_s_history_is_neither_kept_nor_switched_off_for_others(slices: list) -> None:
+    dataset = AugmentedDataset(slices, make_augmentation("strong"), seed=3)
+    before = get_track_meta()
+    try:
+        for tracking in (True, False):
+            set_track_meta(tracking)
+            sample = dataset[0]
+            assert type(sample["image"]) is torch.Tensor
+            assert get_track_meta() is tracking
+    finally:
+        set_track_meta(before)

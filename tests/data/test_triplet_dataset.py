@@ -54,6 +54,13 @@ def test_a_lone_slice_is_its_own_neighbor_on_both_sides() -> None:
     assert triplet_indices(0, 1) == (0, 0, 0)
 
 
+def test_a_sample_without_neighbors_has_an_empty_context(volume: Volume) -> None:
+    items = [SliceRef(volume, SCALE, 2)]
+    alone, whole = TripletDataset(items, context_slices=0)[0], TripletDataset(items)[0]
+    assert alone["context"].shape == (0, *whole["image"].shape[1:])
+    assert torch.equal(alone["image"], whole["image"])
+
+
 def test_labels_and_masks_are_those_of_the_middle_slice(volume: Volume) -> None:
     data = dataset(volume)
     assert data.labels == [int(sample["label"]) for sample in (data[i] for i in range(len(data)))]
