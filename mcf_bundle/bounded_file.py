@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,3 +70,13 @@ def parse_json(
     if escape in text.lower():  # type: ignore[operator]
         json.dumps(value, ensure_ascii=False).encode()
     return value
+
+
+def check_type(name: str, value: Any, kind: Any) -> None:
+    """Refuse a parsed value of another type; true and false are no numbers.
+
+    Raises:
+        TypeError: names the value's place and what came.
+    """
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"{name} is {reprlib.repr(value)}")

@@ -1,4 +1,4 @@
-"""How large a file from others may be: room for every honest one, and none to fill memory by a forged header."""
+"""How large a file from others may be: room for every honest one, too little to fill memory by a forgery."""
 
 from __future__ import annotations
 

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
+from mcf_bundle.data.inner_path import refuse_outward_link
 from mcf_bundle.data.normalization import IntensityScale, estimate_intensity_scale
 from mcf_bundle.data.stored_images import SEQUENCES, NormalizeVolumed
+from mcf_bundle.data.tiff import read_tiff
 from mcf_bundle.data.triplet_dataset import to_network_range
 from mcf_bundle.data.triplets import context_indices
 from mcf_bundle.errors import DataError
@@ -70,13 +71,10 @@ def _read_series(folder: Path, series: str) -> tuple[list[int], NDArray[np.uint8
     """Return the numbers of a patient's slices, their gray levels (S, 3, H, W), uint8, and their scale."""
     found = [(match, path) for path in folder.iterdir() if (match := _SLICE_FILE.fullmatch(path.name))]
     files = {int(match["number"]): path for match, path in found if match["series"] == series}
-    slices: list[NDArray[np.uint8]] = []
+    slices: list[NDArray[Any]] = []
     for _, path in sorted(files.items()):
-        try:
-            pixels = np.asarray(tifffile.imread(path))
-        except Exception as error:  # tifffile raises whatever its decoders raise
-            problem = f"cannot be read as TIFF ({type(error).__name__})"
-            raise DataError(path, problem, "replace it, or move it away") from error
+        refuse_outward_link(path, folder)
+        pixels = read_tiff(path, remedy="replace it, or move it away")
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or (slices and pixels.shape != slices[0].shape):
             problem = (
                 f"is {pixels.shape} in {pixels.dtype}, expected slices of one size, uint8, in three channels"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from mcf_bundle.data.generated_case import counted_slices, is_generated
+from mcf_bundle.data.generated_case import MANIFEST_FILE, counted_slices, is_generated, read_manifest
 from mcf_bundle.data.level_matching import match_levels
 from mcf_bundle.data.lgg import dataset_root
 from mcf_bundle.data.splits import TRAIN
@@ -84,10 +83,9 @@ def _generated_slices(data: TrainingData) -> list[LeveledSlice]:
 
 def _read_hosts(root: Path) -> Mapping[str, tuple[str, int]]:
     """Return patient and slice number of each generated case's host."""
-    path = root / "manifest.jsonl"
-    try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {item["name"]: (item["host"]["patient"], int(item["host"]["slice"])) for item in records}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = f"does not tell the hosts' slices ({type(error).__name__})"
-        raise DataError(path, problem, "generate the images again, or choose --slices all") from error
+    remedy = "choose --slices all"
+    hosts = {name: record["host"] for name, record in read_manifest(root, remedy).items()}
+    if without := [name for name, host in hosts.items() if "slice" not in host]:
+        problem = f"does not tell the slice of {without[0]}'s host"
+        raise DataError(root / MANIFEST_FILE, problem, f"generate the images again, or {remedy}")
+    return {name: (host["patient"], host["slice"]) for name, host in hosts.items()}

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from mcf_bundle.bounded_file import check_type, read_json
 from mcf_bundle.data.generated_case import counted_slices, is_generated
+from mcf_bundle.data.inner_path import is_inner_path
 from mcf_bundle.data.lgg import Cohort, list_slices
-from mcf_bundle.data.splits import TRAIN, assign_folds, patient_traits, split_patients, split_slices
+from mcf_bundle.data.splits import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    assign_folds,
+    patient_traits,
+    split_patients,
+    split_slices,
+)
 from mcf_bundle.data.volume import Volume
 from mcf_bundle.errors import ArgumentError, DataError, LeakageError
 
@@ -21,6 +32,9 @@ REAL, SYNTHETIC = "real", "synthetic"
 
 SPLITS_BY = ("patient", "slice")
 """How patients are split: 'slice' is the paper's way, which leaks."""
+
+_DIGEST = "digest"
+_KEYS = {_DIGEST, "split_by", "split_seed", "leaks", "split_digest", "skipped", "entries"}
 
 
 @dataclass(frozen=True)
@@ -178,8 +192,8 @@ def check_same_patients(cohort: Cohort, datalist: Datalist) -> None:
 
 
 def to_json(datalist: Datalist) -> str:
-    """Serialize, with a digest of the split that reveals later edits of it."""
-    content = {
+    """Serialize, with digests of the split and of the whole that reveal later edits and damage."""
+    content: dict[str, Any] = {
         "split_by": datalist.split_by,
         "split_seed": datalist.split_seed,
         "leaks": datalist.leaks,
@@ -187,24 +201,26 @@ def to_json(datalist: Datalist) -> str:
         "skipped": dict(datalist.skipped),
         "entries": [asdict(entry) for entry in datalist.entries],
     }
-    return json.dumps(content, indent=1) + "\n"
+    return json.dumps({_DIGEST: _digest(content), **content}, indent=1) + "\n"
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a file's content but for this digest, hexadecimal; layout does not count."""
+    counted = {name: value for name, value in content.items() if name != _DIGEST}
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
 
 
 def read_datalist(path: Path) -> Datalist:
     """Read a datalist.json.
 
     Raises:
-        DataError: if the file is missing, not JSON, or lacks a field.
+        DataError: if the file is missing, too large, not JSON, lacks a field or holds another type there,
+            names a file outside of its root, or was changed after it was written.
         LeakageError: if the splits of its real slices were changed after it was written.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        datalist = Datalist(
-            content["split_by"],
-            content["split_seed"],
-            tuple(Entry(**entry) for entry in content["entries"]),
-            content["skipped"],
-        )
+        content = read_json(path)
+        datalist = _parse(content)
         digest = content["split_digest"]
     except OSError as error:
         raise DataError(
@@ -221,7 +237,42 @@ def read_datalist(path: Path) -> Datalist:
             "its splits were edited after it was written",
             "make it again with `python -m mcf_bundle prepare`",
         )
+    if content.get(_DIGEST, _digest(content)) != _digest(content):
+        problem = "was changed after it was written, or is damaged"
+        raise DataError(path, problem, "make it again with `python -m mcf_bundle prepare`")
     return datalist
+
+
+def _parse(content: Any) -> Datalist:
+    """Build a datalist from its file's content; KeyError, TypeError or ValueError where it is none."""
+    unknown = content.keys() - _KEYS if isinstance(content, dict) else {"no object"}
+    if unknown:
+        raise ValueError(f"unknown: {reprlib.repr(min(unknown))}")
+    datalist = Datalist(
+        content["split_by"],
+        content["split_seed"],
+        tuple(_parse_entry(**entry) for entry in content["entries"]),
+        content["skipped"],
+    )
+    if datalist.split_by not in SPLITS_BY:
+        raise ValueError(f"split_by is {reprlib.repr(datalist.split_by)}")
+    check_type("split_seed", datalist.split_seed, int)
+    check_type("skipped", datalist.skipped, dict)
+    for patient, reason in datalist.skipped.items():
+        check_type(f"skipped {patient!r}", reason, str)
+    return datalist
+
+
+def _parse_entry(**fields: Any) -> Entry:
+    entry = Entry(**fields)
+    for name, kind in get_type_hints(Entry).items():
+        check_type(name, getattr(entry, name), kind)
+    if entry.root not in (REAL, SYNTHETIC) or entry.split not in (TRAIN, VALIDATION, TEST):
+        raise ValueError(f"{entry.patient!r} has root {entry.root!r}, split {entry.split!r}")
+    for text in (entry.image, entry.label, entry.patient):
+        if not is_inner_path(text):
+            raise ValueError(f"{text!r} leads out of the dataset's folder")
+    return entry
 
 
 def split_digest(datalist: Datalist) -> str:

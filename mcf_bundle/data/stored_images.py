@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mcf_bundle.arguments import as_path
+from mcf_bundle.data.inner_path import refuse_outward_link
 from mcf_bundle.data.normalization import estimate_intensity_scale
 from mcf_bundle.data.triplet_dataset import to_network_range
 from mcf_bundle.errors import DataError
@@ -35,7 +36,7 @@ def find_images(folder: str | Path) -> list[dict[str, str]]:
     """Return the images below a folder as MONAI's data items, by name; masks (``*_mask.*``) are left out.
 
     Raises:
-        DataError: there is no such folder, or no image in it.
+        DataError: there is no such folder, no image in it, or one is a link that leads out of it.
     """
     root = as_path(folder, "dataset_dir")
     if not root.is_dir():
@@ -45,6 +46,8 @@ def find_images(folder: str | Path) -> list[dict[str, str]]:
     if not images:
         problem = f"holds no image ({', '.join((*PICTURES, *VOLUMES))})"
         raise DataError(root, problem, "give a folder that does")
+    for path in images:
+        refuse_outward_link(path, root)
     return [{"image": str(path)} for path in images]
 
 

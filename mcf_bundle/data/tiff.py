@@ -97,11 +97,8 @@ def _check_parts(page: tifffile.TiffPage, file: tifffile.FileHandle) -> None:
         _check_deflate(page, file, parts)
 
 
-def _check_deflate(
-    page: tifffile.TiffPage, file: tifffile.FileHandle, parts: list[tuple[int, int]]
-) -> None:
-    assert page.dtype is not None
-    most = math.prod(page.chunks) * page.dtype.itemsize
+def _check_deflate(page: tifffile.TiffPage, file: tifffile.FileHandle, parts: list[tuple[int, int]]) -> None:
+    most = math.prod(page.chunks) * np.dtype(page.dtype).itemsize
     for offset, count in parts:
         file.seek(offset)
         if len(zlib.decompressobj().decompress(file.read(count), most + 1)) > most:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcf_bundle.errors import DataError
+from mcf_bundle.bounded_file import check_type, parse_json, read_bytes
+from mcf_bundle.errors import DataError, McfError
 from mcf_bundle.generation.gate import GateResult
 from mcf_bundle.generation.loop import Outcome
 from mcf_bundle.generation.output_folder import MANIFEST_FILE, PLAN_FILE, RUN_FILE
-from mcf_bundle.generation.plan import Candidate, Plan, PlanRow, SliceId
+from mcf_bundle.generation.plan import Plan
+from mcf_bundle.generation.pseudonyms import FULL
 from mcf_bundle.generation.run_report import RunFacts
 from mcf_bundle.generation.stored_facts import load_facts
-from mcf_bundle.generation.warp import Transform
+from mcf_bundle.generation.stored_record import check_record, plan_row
+from mcf_bundle.limits import MAX_JSON_BYTES, MAX_LINES_BYTES
 
 _AGAIN = "run the generation again with this version and the same output_dir"
 
@@ -61,15 +64,26 @@ class FinishedRun:
             TypeError: a part is something else.
             ValueError: the same.
         """
-        header, *rows = map(json.loads, plan.splitlines())
-        plan_id, tries = header.pop("plan_id"), header.pop("tries")
-        header.pop("format")
         return cls(
-            StoredPlan(header, tuple(map(_row, rows)), tries, plan_id),
-            tuple(records),
-            load_facts(run),
-            _outcome(records, run["rows not written"]),
+            parse_plan(plan), tuple(records), load_facts(run), _outcome(records, run["rows not written"])
         )
+
+
+def parse_plan(text: str) -> StoredPlan:
+    """Read the text of plan.jsonl; errors as in `FinishedRun.parse`."""
+    header, *rows = map(parse_json, text.splitlines())
+    check_type("the first line", header, dict)
+    plan_id, tries = header.pop("plan_id"), header.pop("tries")
+    header.pop("format")
+    check_type("plan_id", plan_id, str)
+    check_type("tries", tries, dict)
+    for outcome, count in tries.items():
+        check_type(outcome, count, int)
+    plan = StoredPlan(header, tuple(map(plan_row, rows)), tries, plan_id)
+    # Pseudonyms took the place of the names that the key was made from.
+    if header["provenance"] == FULL and Plan(header, plan.rows).plan_id != plan_id:
+        raise ValueError("it was changed after it was written, or is damaged")
+    return plan
 
 
 def read_run(output_dir: Path) -> FinishedRun:
@@ -79,31 +93,33 @@ def read_run(output_dir: Path) -> FinishedRun:
         output_dir: the run's folder.
 
     Raises:
-        DataError: a file is missing, damaged, or of a version that wrote less; names it.
+        DataError: a file is missing, damaged, too large, or of a version that wrote less; names it.
     """
-    texts = {name: _read(output_dir / name) for name in (PLAN_FILE, MANIFEST_FILE, RUN_FILE)}
-    records = [_json(output_dir / MANIFEST_FILE, line) for line in texts[MANIFEST_FILE].splitlines()]
-    facts = _json(output_dir / RUN_FILE, texts[RUN_FILE])
-    try:
-        run = FinishedRun.parse(texts[PLAN_FILE], records, facts)
-    except (KeyError, TypeError, ValueError) as error:
-        problem = f"its files do not hold what the report needs ({type(error).__name__}: {error})"
-        raise DataError(output_dir, problem, _AGAIN) from error
+    plan_file, manifest_file, run_file = (output_dir / name for name in (PLAN_FILE, MANIFEST_FILE, RUN_FILE))
+    text, lines = _read(plan_file, MAX_LINES_BYTES), _read(manifest_file, MAX_LINES_BYTES).splitlines()
+    stored = _json(run_file, _read(run_file, MAX_JSON_BYTES))
+    with _naming(plan_file):
+        plan = parse_plan(text)
+    with _naming(manifest_file):
+        records = tuple(check_record(_json(manifest_file, line)) for line in lines)
+    with _naming(run_file):
+        facts, outcome = load_facts(stored), _outcome(records, stored["rows not written"])
     for record in records:
-        if record.get("plan_id") != run.plan.plan_id:
-            raise DataError(output_dir / MANIFEST_FILE, "belongs to another plan than plan.jsonl", _AGAIN)
-    return run
+        if record["plan_id"] != plan.plan_id:
+            raise DataError(manifest_file, "belongs to another plan than plan.jsonl", _AGAIN)
+    return FinishedRun(plan, records, facts, outcome)
 
 
-def candidate(fields: Mapping[str, Any]) -> Candidate:
-    """Rebuild a candidate from a line of plan or manifest; KeyError or TypeError where a part is missing."""
-    host, donor = (SliceId(**fields[role]) for role in ("host", "donor"))
-    return Candidate(host, donor, Transform.from_dict(fields["transform"]), fields["seed"])
-
-
-def _row(fields: Mapping[str, Any]) -> PlanRow:
-    candidates = tuple(map(candidate, (fields, *fields["spares"])))
-    return PlanRow(fields["row"], fields["name"], candidates, fields["settings"])
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file whose parts are missing or something else."""
+    try:
+        yield
+    except McfError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        problem = f"its parts do not hold what the report needs ({type(error).__name__}: {error})"
+        raise DataError(path, problem, _AGAIN) from error
 
 
 def _outcome(records: Sequence[Mapping[str, Any]], missing: Sequence[Mapping[str, Any]]) -> Outcome:
@@ -116,19 +132,19 @@ def _outcome(records: Sequence[Mapping[str, Any]], missing: Sequence[Mapping[str
     return Outcome(len(records), rejected, [item["row"] for item in missing])
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, most: int) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bytes(path, most=most).decode()
     except FileNotFoundError as error:
         problem = "is missing, so this is no folder of a run that came to its end"
         raise DataError(path, problem, "give the output_dir of one, or run the generation again") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(path, f"cannot be read ({error})", "check the path and its permissions") from error
 
 
 def _json(path: Path, text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise DataError(path, f"is not JSON ({error})", _AGAIN) from error
     if not isinstance(value, dict):

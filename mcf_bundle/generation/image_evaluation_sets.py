@@ -16,11 +16,12 @@ from mcf_bundle.data.pool import Donor, DonorRules, find_donors
 from mcf_bundle.data.splits import TEST, VALIDATION
 from mcf_bundle.data.survey import survey_volumes
 from mcf_bundle.errors import DataError
-from mcf_bundle.generation.finished_run import FinishedRun, candidate
+from mcf_bundle.generation.finished_run import FinishedRun
 from mcf_bundle.generation.finished_source import read_finished_source
 from mcf_bundle.generation.materials import slice_position
 from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.source import GenerationSource
+from mcf_bundle.generation.stored_record import candidate
 from mcf_bundle.generation.stored_tiles import StoredTiles
 
 SYNTHETIC, TRAINING, HOSTS, COMPOSITES = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
@@ -11,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from mcf_bundle.atomic_file import unwritable
-from mcf_bundle.data.generated_case import CASE_NAME
+from mcf_bundle.bounded_file import parse_json, read_lines
+from mcf_bundle.data.generated_case import CASE_NAME, MANIFEST_FILE
 from mcf_bundle.errors import DataError, PlanError
 from mcf_bundle.folder_lock import LOCK_FILES
 from mcf_bundle.generation.writer import holds_only_case
 
 PLAN_FILE = "plan.jsonl"
-MANIFEST_FILE = "manifest.jsonl"
 RUN_FILE = "run.json"
 DATALIST_FILE = "datalist.json"
 CONTACT_SHEET_FILE = "contact_sheet.png"
@@ -141,10 +140,10 @@ def _stored_run(output_dir: Path) -> _StoredRun | None:
         return None
     manifest = output_dir / MANIFEST_FILE
     try:
-        lines = plan.read_bytes().splitlines()
-        lines += manifest.read_bytes().splitlines() if manifest.is_file() else []
-    except OSError as error:
-        raise DataError(plan, f"cannot be read ({error.strerror})", "choose another output_dir") from error
+        lines = read_lines(plan)
+        lines += read_lines(manifest) if manifest.is_file() else []
+    except (OSError, ValueError) as error:
+        raise DataError(plan, f"cannot be read ({error})", "choose another output_dir") from error
     records = [_parse(line) for line in lines]
     plan_id = records[0].get("plan_id") if records else None
     if not isinstance(plan_id, str):
@@ -158,7 +157,7 @@ def _stored_run(output_dir: Path) -> _StoredRun | None:
 def _parse(line: bytes) -> dict[str, Any]:
     """Read one line; a line that a crash cut short tells nothing."""
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+from mcf_bundle.bounded_file import parse_json, read_lines
 from mcf_bundle.errors import DataError
 from mcf_bundle.generation.gate import GateResult
 from mcf_bundle.generation.output_folder import MANIFEST_FILE, SHARDS_FOLDER
+from mcf_bundle.generation.stored_record import Record, check_record
 from mcf_bundle.networks.checkpoint import hash_file
 
 logger = logging.getLogger(__name__)
-
-Record = Mapping[str, Any]
-"""A line of the manifest."""
 
 
 def kept_records(output_dir: Path, *, plan_id: str) -> list[Record]:
@@ -36,16 +33,14 @@ def kept_records(output_dir: Path, *, plan_id: str) -> list[Record]:
     damaged = 0
     try:
         for record in _lines(output_dir):
-            if record.get("plan_id") != plan_id:
+            if record["plan_id"] != plan_id:
                 continue
             if _is_whole(output_dir, record):
                 found[record["row"]] = record
             else:
                 damaged += 1
-    except OSError as error:
-        raise DataError(
-            output_dir, f"cannot be read ({error.strerror})", "choose another output_dir"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(output_dir, f"cannot be read ({error})", "choose another output_dir") from error
     if damaged:
         logger.warning("%d images in %s are incomplete or changed; they are made again", damaged, output_dir)
     return [found[row] for row in sorted(found)]
@@ -61,15 +56,13 @@ def results_by_row(records: Sequence[Record]) -> dict[int, list[GateResult]]:
     return {record["row"]: earlier_results(record) for record in records}
 
 
-def _lines(output_dir: Path) -> Iterator[dict[str, Any]]:
+def _lines(output_dir: Path) -> Iterator[Record]:
     for path in (output_dir / MANIFEST_FILE, *sorted((output_dir / SHARDS_FOLDER).glob("*.jsonl"))):
-        for line in path.read_bytes().splitlines() if path.is_file() else ():
+        for line in read_lines(path) if path.is_file() else ():
             try:
-                record = json.loads(line)
-            except ValueError:
+                yield check_record(parse_json(line))
+            except (KeyError, TypeError, ValueError, AttributeError):
                 continue
-            if isinstance(record, dict) and isinstance(record.get("row"), int) and "sha256" in record:
-                yield record
 
 
 def _is_whole(output_dir: Path, record: Record) -> bool:

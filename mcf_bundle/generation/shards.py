@@ -12,6 +12,7 @@ from typing import Any
 import ignite.distributed as idist
 
 from mcf_bundle.atomic_file import unwritable, write_atomically
+from mcf_bundle.bounded_file import parse_json, read_lines
 from mcf_bundle.errors import DataError
 from mcf_bundle.generation.output_folder import SHARDS_FOLDER
 
@@ -74,11 +75,11 @@ class ManifestShards:
             DataError: a shard cannot be read.
         """
         try:
-            texts = [path.read_text(encoding="utf-8") for path in self.folder.glob("*.jsonl")]
-            records = [json.loads(line) for text in texts for line in text.splitlines()]
-        except (OSError, ValueError) as error:
+            lines = [line for path in self.folder.glob("*.jsonl") for line in read_lines(path)]
+            records = [parse_json(line) for line in lines]
+            return sorted(records, key=lambda record: record["row"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(self.folder, f"cannot be read ({error})", "run the generation again") from error
-        return sorted(records, key=lambda record: record["row"])
 
     def remove(self) -> None:
         """Remove the shards; the manifest holds what they held.

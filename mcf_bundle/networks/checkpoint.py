@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,28 +120,51 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(path, "no such checkpoint", "give the path of a model.pt, or train one first")
     try:
+        check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for damaged files
         problem = f"cannot be read ({type(error).__name__}): truncated, damaged, or not made by torch.save"
         raise CheckpointError(path, problem, "download it again or use another checkpoint") from error
     meta = content.get("meta") if isinstance(content, dict) else None
     needed = {"format", "preset", "kind", "patients", "info"}
-    if not isinstance(meta, dict) or not needed <= meta.keys() or "model" not in content:
+    if not isinstance(meta, dict) or not needed <= meta.keys() or not isinstance(content.get("model"), dict):
         problem = "is not a checkpoint of this project (no 'model' and 'meta')"
         raise CheckpointError(path, problem, "give a model.pt of a bundle")
     if meta["format"] != FORMAT:
         problem = f"has the layout {meta['format']!r}, this version reads {FORMAT}"
         raise CheckpointError(path, problem, "use the version of mcf_bundle that wrote it")
+    people = [meta["patients"], meta.get("validation_patients", [])]
+    lists = all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in people)
+    if not lists or not isinstance(meta["info"], dict):
+        problem = "has a damaged 'meta': patients, validation_patients or info"
+        raise CheckpointError(path, problem, "download it again or use another checkpoint")
     return Checkpoint(
         meta["preset"],
         meta["kind"],
-        frozenset(meta["patients"]),
+        frozenset(people[0]),
         meta["info"],
         content["model"],
         hash_file(path),
-        frozenset(meta.get("validation_patients", ())),
+        frozenset(people[1]),
         meta.get("record", {}),
     )
+
+
+def check_sums(path: Path) -> None:
+    """Compare each part of a file by torch.save with its checksum, which torch.load does not.
+
+    torch.save compresses nothing, so a compressed part is a forgery that could unpack to any size.
+
+    Raises:
+        BadZipFile: a part is damaged or compressed, or the file is of another kind; OSError and others where
+            it cannot be read at all.
+    """
+    with zipfile.ZipFile(path) as file:
+        for part in file.infolist():
+            if part.compress_type != zipfile.ZIP_STORED:
+                raise zipfile.BadZipFile(part.filename)
+        if (damaged := file.testzip()) is not None:
+            raise zipfile.BadZipFile(damaged)
 
 
 def load_network(network: nn.Module, path: Path, *, preset: str, kind: str) -> Checkpoint:

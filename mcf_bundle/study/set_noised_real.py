@@ -18,12 +18,12 @@ from mcf_bundle.diffusion.inferer import FusionInferer
 from mcf_bundle.diffusion.schedule import cosine_schedule
 from mcf_bundle.errors import ArgumentError, CheckpointError
 from mcf_bundle.generation.composite import Composite
-from mcf_bundle.generation.finished_run import candidate
 from mcf_bundle.generation.finished_source import FinishedSource
 from mcf_bundle.generation.loop import sample_block
 from mcf_bundle.generation.margin import grow
 from mcf_bundle.generation.materials import EDIT_MARGIN, Materials, slice_position
 from mcf_bundle.generation.plan import PlanRow
+from mcf_bundle.generation.stored_record import candidate
 from mcf_bundle.networks.checkpoint import hash_file
 from mcf_bundle.networks.stored_network import load_stored_network
 from mcf_bundle.study.set_folder import SetCase

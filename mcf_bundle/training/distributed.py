@@ -26,6 +26,7 @@ from mcf_bundle.processes import is_first
 from mcf_bundle.training.handlers import ProgressHandler
 from mcf_bundle.training.resume import ResumeHandler
 from mcf_bundle.training.sample_grid import SampleGridHandler
+from mcf_bundle.training.shared_statistics import share_statistics
 from mcf_bundle.training.weights import WeightsHandler
 
 WRITERS = (
@@ -58,7 +59,35 @@ def parallel_network(network: nn.Module, device: str | torch.device) -> Distribu
         device: of this process.
     """
     on_gpu = torch.device(device).type == "cuda"
-    return DistributedDataParallel(network, device_ids=[device] if on_gpu else None)
+    shared = share_statistics(network, device)
+    return DistributedDataParallel(shared, device_ids=[device] if on_gpu else None)
+
+
+class WholeBatchLoss(nn.Module):
+    """Give a process the loss of the whole batch, of which it has its rows, and its part of the gradient.
+
+    So a loss that looks at a batch as a whole, such as a batch Dice, is that of one process.
+
+    Args:
+        loss_function: called as loss_function(prediction, target). What is no tensor, such as the losses that
+            a detector computes itself, is handed on as it is.
+    """
+
+    def __init__(self, loss_function: nn.Module) -> None:
+        super().__init__()
+        self.loss_function = loss_function
+
+    def forward(self, prediction: Any, target: Any) -> Tensor:
+        """Return the loss, ()."""
+        processes = idist.get_world_size()
+        if processes == 1 or not (isinstance(prediction, Tensor) and isinstance(target, Tensor)):
+            return self.loss_function(prediction, target)
+        if prediction.requires_grad:
+            # DistributedDataParallel takes the mean of the processes' gradients, and this is one summand.
+            prediction.register_hook(lambda gradient: gradient * processes)
+        predictions = list(_rows_of_all(prediction.detach()))
+        predictions[idist.get_rank()] = prediction
+        return self.loss_function(torch.cat(predictions), torch.cat(_rows_of_all(target)))
 
 
 class ProcessSampler(Sampler[int]):
@@ -148,6 +177,8 @@ class MeanLossHandler:
         """Average the loss."""
         output: Any = engine.state.output
         loss_function = getattr(engine, "loss_function", None)
+        if isinstance(loss_function, WholeBatchLoss):
+            loss_function = loss_function.loss_function
         if isinstance(loss_function, WeightedLoss):
             loss_function.values = {name: _mean(value) for name, value in loss_function.values.items()}
         output["loss"] = _mean(output["loss"])
@@ -180,6 +211,12 @@ def handlers_of_process(handlers: Sequence[Any], *, training: bool = False) -> l
         return [*first, *handlers]
     kept = [handler for handler in handlers if not isinstance(handler, WRITERS)]
     return [*first, *(RestoreHandler(item) if isinstance(item, ResumeHandler) else item for item in kept)]
+
+
+def _rows_of_all(rows: Tensor) -> tuple[Tensor, ...]:
+    """Return the rows of each process, equally many, in the order of the batch."""
+    gathered: Any = idist.all_gather(rows.contiguous())
+    return gathered.chunk(idist.get_world_size())
 
 
 def _mean(value: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from ignite.engine import Engine, Events
 from mcf_bundle.arguments import as_path
 from mcf_bundle.atomic_file import unwritable
 from mcf_bundle.errors import CheckpointError
-from mcf_bundle.networks.checkpoint import hash_patient, save_atomically
+from mcf_bundle.networks.checkpoint import check_sums, hash_patient, save_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +119,7 @@ class ResumeHandler:
     def _read(self, path: Path) -> dict[str, Any]:
         remedy = "delete it to start anew"
         try:
-            _check_sums(path)
+            check_sums(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many types for damaged files
             raise CheckpointError(path, "training state cannot be read", remedy) from error
@@ -149,10 +148,3 @@ class ResumeHandler:
         self.whole = False
         save_atomically({**parts, **state}, self.path)
         self.whole = True
-
-
-def _check_sums(path: Path) -> None:
-    """Compare each part of a file by torch.save with its checksum, which torch.load does not."""
-    with zipfile.ZipFile(path) as file:
-        if (damaged := file.testzip()) is not None:
-            raise zipfile.BadZipFile(damaged)

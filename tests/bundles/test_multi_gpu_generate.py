@@ -15,6 +15,7 @@ from mcf_bundle.errors import McfError
 from mcf_bundle.generation.output_folder import RUN_FILES
 from tests.bundles.config_files import ROOT
 from tests.bundles.test_command_line import run_program
+from tests.file_contents import contents
 from tests.generation.bundle_runs import make_workflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.subprocess]
@@ -43,10 +44,6 @@ def launch(folder: Path, dataset: Path, **settings: Any) -> subprocess.Completed
         cwd=folder.parent,
         environment={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,21 @@ from tests.bundles.test_command_line import run_program
 pytestmark = [pytest.mark.slow, pytest.mark.subprocess]
 
 SHORT = ("--max_epochs", "2", "--epoch_length", "3", "--batch_size", "4", "--precision", "float32")
+SMOKE = "configs/presets/smoke.json"
+DIFFUSION, GATE = "bundles/mcf_diffusion/configs/", "bundles/mcf_diffusion/configs/train_gate.json"
+
+# Adam's first steps are the signs of gradients, also of those that are rounding alone; a small plain step is not.
+SGD = ("--optimizer", "{'_target_': 'torch.optim.SGD', 'params': '$@network.parameters()', 'lr': 0.0001}")
+
+TRAININGS = {
+    "denoiser": ([f"{DIFFUSION}train.json", SMOKE], ()),
+    "classifier": ([f"{DIFFUSION}train_classifier.json", SMOKE], ("--auc_steps", "[1]")),
+    "gate": ([f"{DIFFUSION}train_classifier.json", SMOKE, GATE], ()),
+    "segmentation": (["bundles/tumor_segmentation/configs/train.json", SMOKE], ("--size", "64", *SGD)),
+    "classification": (["bundles/tumor_classification/configs/train.json"], ("--size", "64", *SGD)),
+}
+"""Config files and options of every training."""
+
 TOLERANCE = 1e-3
 """Of losses and weights, relative to 1; a smaller batch of a process rounds otherwise."""
 
@@ -37,23 +52,24 @@ class Run:
 
 
 def launch(
-    folder: Path, dataset: Path, config: str, processes: int, *arguments: str
+    folder: Path, dataset: Path, training: str, processes: int, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     """Train with 1 or more processes; each one saves its weights when it is done."""
     folder.mkdir(exist_ok=True)
     name = "$'rank_%s.pt' % __import__('os').environ.get('RANK', 0)"
     overlay = {"+run": [{"_target_": "torch.save", "obj": "$@network.state_dict()", "f": name}]}
     (folder / "save.json").write_text(json.dumps(overlay))
-    names = [f"bundles/mcf_diffusion/configs/{config}", "configs/presets/smoke.json"]
+    names, options = TRAININGS[training]
     launcher = [sys.executable]
     if processes > 1:
-        names.append("configs/hardware/multi_gpu_train.json")
+        names = [*names, "configs/hardware/multi_gpu_train.json"]
         launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     files = [*(str(ROOT / name) for name in names), str(folder / "save.json")]
     return run_program(
         [
             *(*launcher, "-m", "monai.bundle", "run", "--config_file", str(files)),
-            *("--dataset_dir", str(dataset), "--ckpt_dir", "run", "--device", "cpu", *SHORT, *arguments),
+            *("--dataset_dir", str(dataset), "--ckpt_dir", "run", "--device", "cpu", *SHORT),
+            *(*options, *arguments),
         ],
         cwd=folder,
         environment={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -72,11 +88,10 @@ def largest_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
     return max((one[key].double() - other[key].double()).abs().max().item() for key in one)
 
 
-@pytest.mark.parametrize("config", ["train.json", "train_classifier.json"])
-def test_two_processes_end_as_one_does(phantom_cohort: Path, tmp_path: Path, config: str) -> None:
-    steps = ("--auc_steps", "[1]") if config == "train_classifier.json" else ()
-    one = train(tmp_path / "one", phantom_cohort, config, 1, *steps)
-    two = train(tmp_path / "two", phantom_cohort, config, 2, *steps)
+@pytest.mark.parametrize("training", TRAININGS)
+def test_two_processes_end_as_one_does(phantom_cohort: Path, tmp_path: Path, training: str) -> None:
+    one = train(tmp_path / "one", phantom_cohort, training, 1)
+    two = train(tmp_path / "two", phantom_cohort, training, 2)
     assert (len(one.weights), len(two.weights)) == (1, 2)
     assert largest_difference(*two.weights) == 0
     assert largest_difference(one.weights[0], two.weights[0]) < TOLERANCE
@@ -90,23 +105,23 @@ def test_two_processes_end_as_one_does(phantom_cohort: Path, tmp_path: Path, con
         name for name in one.files if not name.startswith("events.")
     ]
     assert sum(name.startswith("events.") for name in two.files) == 1
-    if steps:
+    if training == "classifier":
         auc = [json.loads((run.folder / "run/auc_by_step.json").read_text())["auc"] for run in (one, two)]
         assert auc[0] == pytest.approx(auc[1], abs=TOLERANCE)
 
 
 def test_a_run_of_two_processes_goes_on_with_one(phantom_cohort: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    train(folder, phantom_cohort, "train.json", 2, "--max_epochs", "1")
-    resumed = train(folder, phantom_cohort, "train.json", 1)
-    undisturbed = train(tmp_path / "undisturbed", phantom_cohort, "train.json", 1)
+    train(folder, phantom_cohort, "denoiser", 2, "--max_epochs", "1")
+    resumed = train(folder, phantom_cohort, "denoiser", 1)
+    undisturbed = train(tmp_path / "undisturbed", phantom_cohort, "denoiser", 1)
     assert largest_difference(resumed.weights[0], undisturbed.weights[0]) < TOLERANCE
     assert [step for step, _ in resumed.scalars["train_loss"]] == [1, 2, 3, 4, 5, 6]
 
 
 def test_an_error_of_a_process_ends_all_with_its_line(phantom_cohort: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    ended = launch(folder, phantom_cohort, "train.json", 2, "--batch_size", "3")
+    ended = launch(folder, phantom_cohort, "denoiser", 2, "--batch_size", "3")
     assert ended.returncode == 1
     line = "error: batch_size: 3 cannot be shared equally by 2 processes; choose a multiple of 2"
     assert line in ended.stderr.splitlines()

@@ -26,6 +26,7 @@ from mcf_bundle.generation.loop import Generated, Machinery
 from mcf_bundle.generation.run_output import RunOutput
 from mcf_bundle.generation.workflow import GenerationWorkflow
 from mcf_bundle.generation.writer import case_files
+from tests.file_contents import contents
 from tests.full_disk import full_disk
 from tests.generation.bundle_runs import OPEN_GATE, gate, make_workflow, sharing
 
@@ -55,12 +56,6 @@ def start(whole: GenerationWorkflow, tmp_path: Path) -> Start:
         return workflow
 
     return run
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Return every file but the one that tells when and how long a run went."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "run.json"]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def records_of(folder: Path) -> list[dict[str, Any]]:
@@ -116,17 +111,17 @@ def test_a_second_job_on_a_folder_ends_at_once_and_goes_on_when_the_first_is_kil
         reading = hold_at_first_image(patch)
         with forked(start) as pid:
             assert os.read(reading, 1) == b"."
-            before = files_of(folder)
+            before = contents(folder, "run.json")
             for overrides in ({}, {"overwrite": True}, {"seed": 9}):
                 second = sharing(whole, folder, **SETTINGS, **overrides)
                 with pytest.raises(BusyError, match=f"{folder}: another job works in it .process {pid} on "):
                     second.run()
                 assert "plan" not in vars(second)  # at once: before it was made
             assert sharing(whole, folder, **SETTINGS, dry_run=True).run() is None
-            assert files_of(folder) == before
+            assert contents(folder, "run.json") == before
     assert (folder / HOLDER_FILE).exists()  # which a killed job leaves
     start()
-    assert files_of(folder) == files_of(whole.output_dir)
+    assert contents(folder, "run.json") == contents(whole.output_dir, "run.json")
 
 
 # --- A full disk ------------------------------------------------------------------------------------
@@ -150,15 +145,15 @@ def test_a_run_that_met_a_full_disk_is_finished_by_the_same_command(
     assert caught.value.where.startswith(str(folder))
     assert caught.value.problem == "cannot be written (No space left on device)"
     assert caught.value.remedy.startswith("free disk space")
-    whole_files = files_of(whole.output_dir)
-    for name, content in files_of(folder).items():
+    whole_files = contents(whole.output_dir, "run.json")
+    for name, content in contents(folder, "run.json").items():
         if not name.startswith("."):  # the shards, whose last line may be cut
             assert content == whole_files[name], name
     for case in folder.glob("SYN_*"):
         assert {path.name for path in case.iterdir()} == set(case_files(case.name))
     assert not list(folder.glob(".*.partial"))
     start()
-    assert files_of(folder) == whole_files
+    assert contents(folder, "run.json") == whole_files
 
 
 # --- SIGTERM ----------------------------------------------------------------------------------------
@@ -188,7 +183,7 @@ def test_sigterm_ends_a_run_in_order_and_the_same_command_goes_on(
     assert kept
     assert not list(folder.glob(".running*"))
     start()
-    assert files_of(folder) == files_of(whole.output_dir)
+    assert contents(folder, "run.json") == contents(whole.output_dir, "run.json")
 
 
 # --- Out of memory ----------------------------------------------------------------------------------

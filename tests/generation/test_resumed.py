@@ -15,6 +15,7 @@ from mcf_bundle.generation.loop import Generated, Machinery
 from mcf_bundle.generation.output_folder import SHARDS_FOLDER
 from mcf_bundle.generation.run_output import RunOutput
 from mcf_bundle.generation.workflow import GenerationWorkflow
+from tests.file_contents import contents
 from tests.generation.bundle_runs import PICKY_GATE, gate, make_workflow, sharing
 
 COUNT = 6
@@ -67,12 +68,6 @@ def sampled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return blocks
 
 
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Return every file but those that tell when and how long a run went."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "run.json"]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-
-
 def cut_off(monkeypatch: pytest.MonkeyPatch, start: Callable[..., Any], *, after: int) -> None:
     """Run until some images were kept, and then no further."""
     keep, kept = RunOutput.keep, 0
@@ -99,18 +94,18 @@ def test_a_run_that_was_cut_off_goes_on_to_the_files_of_one_run(
 ) -> None:
     cut_off(monkeypatch, start, after=after)
     workflow = start()
-    assert files_of(workflow.output_dir) == files_of(whole.output_dir)
+    assert contents(workflow.output_dir, "run.json") == contents(whole.output_dir, "run.json")
 
 
 def test_images_that_are_there_are_not_made_again(
     start: Callable[..., GenerationWorkflow], sampled: list[int]
 ) -> None:
     workflow = start()
-    first, before = len(sampled), files_of(workflow.output_dir)
+    first, before = len(sampled), contents(workflow.output_dir, "run.json")
     start()
     assert first > 0
     assert len(sampled) == first
-    assert files_of(workflow.output_dir) == before
+    assert contents(workflow.output_dir, "run.json") == before
 
 
 def test_a_run_that_is_cut_off_twice_loses_nothing_of_its_first_part(
@@ -125,7 +120,7 @@ def test_a_run_that_is_cut_off_twice_loses_nothing_of_its_first_part(
     shards = (tmp_path / "run" / SHARDS_FOLDER).glob("*.jsonl")
     rows = [json.loads(line)["row"] for path in shards for line in path.read_text().splitlines()]
     assert len(rows) == len(set(rows)) == 4
-    assert files_of(start().output_dir) == files_of(whole.output_dir)
+    assert contents(start().output_dir, "run.json") == contents(whole.output_dir, "run.json")
 
 
 def break_file(folder: Path) -> None:
@@ -158,7 +153,7 @@ def test_what_is_damaged_is_made_again(
     damage(workflow.output_dir)
     start()
     assert sampled
-    assert files_of(workflow.output_dir) == files_of(whole.output_dir)
+    assert contents(workflow.output_dir, "run.json") == contents(whole.output_dir, "run.json")
 
 
 def test_overwrite_makes_everything_again(

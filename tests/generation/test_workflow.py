@@ -40,6 +40,7 @@ from mcf_bundle.generation.writer import case_files
 from mcf_bundle.networks.checkpoint import hash_file
 from mcf_bundle.resources import bundle_root
 from mcf_bundle.run_record import describe_code
+from tests.file_contents import contents
 from tests.generation.bundle_runs import KEY, OPEN_GATE, PICKY_GATE, gate, make_workflow, sharing
 
 COUNT = 10
@@ -87,10 +88,6 @@ def finish(workflow: GenerationWorkflow) -> Run:
     with contextlib.suppress(IncompleteError):
         workflow.run()
     return Run(workflow, workflow.output_dir)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,6 +12,7 @@ from mcf_bundle.data.lgg import dataset_root, read_volume
 from mcf_bundle.errors import ArgumentError, DataError
 from mcf_bundle.generation import writer
 from mcf_bundle.generation.writer import case_files, case_name, write_case
+from tests.file_contents import contents
 
 NAME = "SYN_CS_000007"
 
@@ -20,10 +21,6 @@ def triplet(seed: int = 0, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (3, 3, size, size), dtype=np.uint8)
     return images, rng.random((3, size, size)) > 0.7
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def full_disk(fail_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,13 +50,13 @@ def test_case_reads_back_as_a_patient_of_the_lgg_layout(tmp_path: Path) -> None:
 def test_folder_holds_three_slices_with_their_masks_and_nothing_else(tmp_path: Path) -> None:
     write_case(tmp_path, NAME, *triplet())
     expected = {f"{NAME}/{NAME}_{n}{suffix}.tif" for n in (1, 2, 3) for suffix in ("", "_mask")}
-    assert set(tree(tmp_path)) == expected
+    assert set(contents(tmp_path)) == expected
     assert set(case_files(NAME)) == {path.split("/")[1] for path in expected}
 
 
 def test_hashes_are_those_of_the_files(tmp_path: Path) -> None:
     hashes = write_case(tmp_path, NAME, *triplet())
-    assert hashes == {key: hashlib.sha256(data).hexdigest() for key, data in tree(tmp_path).items()}
+    assert hashes == {key: hashlib.sha256(data).hexdigest() for key, data in contents(tmp_path).items()}
 
 
 def test_same_pixels_give_the_same_bytes(tmp_path: Path) -> None:
@@ -67,12 +64,12 @@ def test_same_pixels_give_the_same_bytes(tmp_path: Path) -> None:
     for folder in folders:
         folder.mkdir()
         write_case(folder, NAME, *triplet())
-    assert tree(folders[0]) == tree(folders[1])
+    assert contents(folders[0]) == contents(folders[1])
 
 
 def test_files_tell_neither_time_nor_software(tmp_path: Path) -> None:
     write_case(tmp_path, NAME, np.zeros((3, 3, 32, 32), np.uint8), np.zeros((3, 32, 32), bool))
-    for data in tree(tmp_path).values():
+    for data in contents(tmp_path).values():
         assert b"tifffile" not in data
         assert b"202" not in data
 
@@ -99,11 +96,11 @@ def test_full_disk_leaves_the_folder_as_it_was(
 ) -> None:
     if was_there:
         write_case(tmp_path, NAME, *triplet(0))
-    before = tree(tmp_path)
+    before = contents(tmp_path)
     full_disk(fail_at, monkeypatch)
     with pytest.raises(DataError, match=rf"{NAME}: cannot be written \(No space left.*free disk space"):
         write_case(tmp_path, NAME, *triplet(1))
-    assert tree(tmp_path) == before
+    assert contents(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir()] == ([NAME] if was_there else [])
 
 
@@ -111,7 +108,7 @@ def test_failed_exchange_brings_the_earlier_version_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_case(tmp_path, NAME, *triplet(0))
-    before = tree(tmp_path)
+    before = contents(tmp_path)
     plain = Path.rename
 
     def rename(self: Path, target: Path) -> Path:
@@ -122,7 +119,7 @@ def test_failed_exchange_brings_the_earlier_version_back(
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(DataError, match="Input/output error"):
         write_case(tmp_path, NAME, *triplet(1))
-    assert tree(tmp_path) == before
+    assert contents(tmp_path) == before
 
 
 def test_file_in_place_of_the_output_folder_is_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from mcf_bundle.errors import IncompleteError
 from mcf_bundle.generation.run_output import RunOutput
 from mcf_bundle.generation.workflow import GenerationWorkflow
+from tests.file_contents import contents
 from tests.generation.bundle_runs import PICKY_GATE, gate, make_workflow, sharing
 from tests.long.killing import duration_of, see_through
 
@@ -39,17 +40,11 @@ def generate(workflow: GenerationWorkflow) -> None:
         workflow.run()
 
 
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Return every file but run.json, which tells when and how long the run went."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "run.json"]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-
-
 def kill_again_and_again(
     whole: GenerationWorkflow, folder: Path, kills: int, prepare: Callable[[GenerationWorkflow], Any]
 ) -> None:
     """Kill runs in one folder after the other until there were enough kills; compare each that ends."""
-    expected, dice = files_of(whole.output_dir), random.Random(0)
+    expected, dice = contents(whole.output_dir, "run.json"), random.Random(0)
     seconds = duration_of(partial(generate, sharing(whole, folder / "timed", **SETTINGS)))
     killed = runs = 0
     while killed < kills:
@@ -59,7 +54,7 @@ def kill_again_and_again(
         found = see_through(
             partial(generate, workflow), dice, longest_s=seconds, most_kills=min(KILLS_A_RUN, kills - killed)
         )
-        assert files_of(output_dir) == expected
+        assert contents(output_dir, "run.json") == expected
         killed, runs = killed + found.kills, runs + 1
     print(f"\n{killed} kills in {runs} runs of {seconds:.1f} s, {runs} of {runs} ended with the same bytes")
 

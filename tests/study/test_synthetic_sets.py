@@ -29,6 +29,7 @@ from mcf_bundle.study import set_folder, synthetic_sets
 from mcf_bundle.study.set_noised_real import NetworkFiles
 from mcf_bundle.study.set_rows import exchange
 from mcf_bundle.study.synthetic_sets import SET_KINDS, make_set
+from tests.file_contents import contents
 from tests.generation.bundle_runs import OPEN_GATE, gate, make_workflow
 
 MODELS = bundle_root("mcf_diffusion") / "models"
@@ -69,14 +70,6 @@ def records_of(folder: Path) -> list[dict[str, Any]]:
 
 def cases_of(folder: Path) -> list[Volume]:
     return [read_volume(folder / record["name"]) for record in records_of(folder)]
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 # --- Each kind -------------------------------------------------------------------------------------
@@ -245,7 +238,7 @@ def test_what_is_cut_off_is_taken_by_nobody_and_made_again_the_same(
         _ = TrainingData(phantom_cohort, synthetic_dir=partial).splits
     make_set("composites", run_dir, phantom_cohort, folder, seed=1)
     assert list(tmp_path.iterdir()) == [folder]
-    made, undisturbed = files_of(folder), files_of(sets["composites"])
+    made, undisturbed = contents(folder), contents(sets["composites"])
     assert made.pop("set.json")
     assert undisturbed.pop("set.json")
     assert made == undisturbed
@@ -254,10 +247,10 @@ def test_what_is_cut_off_is_taken_by_nobody_and_made_again_the_same(
 def test_a_set_that_is_there_is_not_made_again(
     sets: dict[str, Path], phantom_cohort: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = files_of(sets["carve_mix"])
+    before = contents(sets["carve_mix"])
     monkeypatch.setattr(finished_source, "read_cohort", None)  # nothing is read for it
     make_set("carve_mix", run_dir, phantom_cohort, sets["carve_mix"], seed=1)
-    assert files_of(sets["carve_mix"]) == before
+    assert contents(sets["carve_mix"]) == before
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,25 @@
+"""The corpus of damaged files at full size: cut after every tenth byte, thousands of flipped bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.damage import HEAD, all_damages, try_damages
+from tests.damage_targets import make_targets
+from tests.data.test_damaged_files import CHECKED
+
+pytestmark = pytest.mark.long
+
+CUTS, FLIPS = 400, 1000
+
+
+def test_every_one_of_thousands_of_damaged_files_is_refused_by_name_or_read_as_it_was(
+    tmp_path: Path, phantom_cohort: Path
+) -> None:
+    print("\n" + HEAD)
+    for target in make_targets(tmp_path, phantom_cohort):
+        tally = try_damages(target, all_damages(target.path.read_bytes(), cuts=CUTS, flips=FLIPS, seed=1))
+        print(tally, flush=True)
+        assert tally.kind not in CHECKED or tally.otherwise == 0
