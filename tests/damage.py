@@ -83,8 +83,8 @@ def try_damages(target: Target, damages: Iterable[Damage]) -> Tally:
         try:
             found = target.read()
         except McfError as error:
-            assert path.name in str(error), f"{target.kind}, {damage.name}: {error}"
-            assert "\n" not in str(error), f"{target.kind}, {damage.name}: {error}"
+            if path.name not in str(error) or "\n" in str(error):
+                raise AssertionError(f"{target.kind}, {damage.name}: unclear: {error}") from error
             tally.refused += 1
         except Exception as error:
             raise AssertionError(f"{target.kind}, {damage.name}: {type(error).__name__}: {error}") from error

@@ -22,6 +22,7 @@ _READ = (
     tifffile.COMPRESSION.PACKBITS,
     *_DEFLATE,
 )
+_MAX_SAMPLES = 4
 _HARMLESS_BYTES = 2**18
 """Deflate makes at most 1,032 bytes of one, so that no more than this needs no trial: 270 MB."""
 
@@ -73,6 +74,8 @@ def _check_header(page: tifffile.TiffPage) -> None:
         raise ValueError(
             f"declares {page.imagelength} x {page.imagewidth} pixels, {MAX_SIDE} a side are allowed"
         )
+    if page.samplesperpixel > _MAX_SAMPLES:
+        raise ValueError(f"declares {page.samplesperpixel} samples a pixel, {_MAX_SAMPLES} are allowed")
     if page.compression not in _READ:
         raise ValueError(f"is compressed by {page.compression!s}, store it with deflate or none")
     if page.dtype is None or 0 in page.shape:

@@ -104,9 +104,14 @@ def read_run(output_dir: Path) -> FinishedRun:
         records = tuple(check_record(_json(manifest_file, line)) for line in lines)
     with _naming(run_file):
         facts, outcome = load_facts(stored), _outcome(records, stored["rows not written"])
+        told = sorted([*(record["row"] for record in records), *outcome.missing])
     for record in records:
         if record["plan_id"] != plan.plan_id:
             raise DataError(manifest_file, "belongs to another plan than plan.jsonl", _AGAIN)
+    if told != [row.row for row in plan.rows]:
+        given_up = len(outcome.missing)
+        problem = f"lists {len(records)} images, of {len(plan.rows)} planned ones {given_up} were given up"
+        raise DataError(manifest_file, problem, _AGAIN)
     return FinishedRun(plan, records, facts, outcome)
 
 

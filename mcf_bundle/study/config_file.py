@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mcf_bundle.bounded_file import read_json
 from mcf_bundle.errors import ArgumentError, DataError, McfError
 from mcf_bundle.study.config import (
     SCALES,
@@ -42,7 +42,7 @@ def read_config(path: Path, scale: str) -> StudyConfig:
     """
     content, where = read_object(path), f"{path.name}:"
     scales = content.get("scales", {})
-    if not isinstance(scales, Mapping):
+    if not isinstance(scales, Mapping) or not scales:
         raise ArgumentError(f"{where} scales", "expected an object by scale", "write {scale: {...}}")
     for name in scales:
         check_known(f"{where} scales", name, SCALES)
@@ -59,7 +59,7 @@ def read_object(path: Path) -> Mapping[str, Any]:
         DataError: the file cannot be read, is not JSON, or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_refuse_twice)
+        content = read_json(path, object_pairs_hook=_refuse_twice)
     except OSError as error:
         raise DataError(path, f"cannot be read ({error.strerror})", "give a study's JSON file") from error
     except ValueError as error:

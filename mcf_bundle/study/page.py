@@ -47,6 +47,7 @@ class StudyResults:
         curves: panel -> run -> points; empty if none were handed in.
         pictures: caption -> PNG file; empty if none were handed in.
         images: what the judged sets scored; None if none was judged.
+        costs: time of each arm; None if no times were handed in.
     """
 
     config: StudyConfig
@@ -63,6 +64,7 @@ class StudyResults:
     curves: Mapping[str, Mapping[str, Curve]]
     pictures: Mapping[str, Path]
     images: JudgedImages | None
+    costs: StudyTable | None
 
 
 def study_content(results: StudyResults) -> ReportContent:
@@ -170,6 +172,8 @@ def _sections(results: StudyResults) -> Iterator[Section]:
     if results.pictures:
         pictures = tuple(_picture(caption, path) for caption, path in results.pictures.items())
         yield Section("Predictions beside the truth", (), _PICTURES_TEXT, pictures)
+    if results.costs:
+        yield Section("Cost", results.costs.shown)
     yield Section("What was run", provenance_tables(results.provenance))
 
 
@@ -224,9 +228,7 @@ def _time_table(name: str, records: Sequence[Mapping[str, Any]]) -> Table:
     for record in records:
         hours.setdefault(record["kind"], []).append(record["seconds"] / 3600)
     rows = tuple((kind, len(each), round(sum(each), 3)) for kind, each in sorted(hours.items()))
-    note = (
-        "What the generators cost stands beside what the models cost; a run that was cut off counts its rest."
-    )
+    note = "A run that was cut off counts its last part alone."
     return Table(f"Time of the {name}", ("kind", "count", "hours"), rows, note, "hours")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,7 +38,12 @@ from mcf_bundle.study.tables import (
     write_tables,
 )
 
-TABLES_FOLDER, REPORT_PAGE, REPORT_TEXT, REPORT_DATA = "tables", "report.html", "report.md", "report.json"
+TABLES_FOLDER, PLOTS_FOLDER = "tables", "plots"
+REPORT_PAGE, REPORT_TEXT, REPORT_DATA = "report.html", "report.md", "report.json"
+
+_SVG = "<svg "
+_ON_ITS_OWN = f'{_SVG}font-family="sans-serif" style="background:#fff;color:#1c2024" '
+"""What a drawing needs outside the page, whose style it has there."""
 
 
 def write_report(
@@ -51,14 +57,15 @@ def write_report(
     curves: Mapping[str, Mapping[str, Curve]] | None = None,
     pictures: Mapping[str, Path] | None = None,
     images: JudgedImages | None = None,
+    costs: StudyTable | None = None,
     warnings: Sequence[str] = (),
     resamples: int = 2000,
     seed: int = 0,
 ) -> Path:
-    """Write tables, page, Markdown and JSON of a study; the same input gives the same bytes.
+    """Write tables, plots, page, Markdown and JSON of a study; the same input gives the same bytes.
 
     Args:
-        output_dir: where they go: `TABLES_FOLDER` and the three reports.
+        output_dir: where they go: `TABLES_FOLDER`, `PLOTS_FOLDER` and the three reports.
         segmentation_csv: gathered per-case table of the segmenters; None without any.
         classification_csv: likewise of the classifiers.
         config: the study.
@@ -67,6 +74,7 @@ def write_report(
         curves: panel -> run -> pairs of step and value.
         pictures: caption -> PNG file.
         images: what the judged sets scored; None if none was judged.
+        costs: time of each arm, see `cost_table`; None leaves it out.
         warnings: what else a reader has to know.
         resamples: draws of each bootstrap over patients; a quarter of it for the figures of classification.
         seed: seed of all draws.
@@ -115,9 +123,11 @@ def write_report(
         curves=curves or {},
         pictures=pictures or {},
         images=images,
+        costs=costs,
     )
     content = study_content(results)
     write_tables(folder / TABLES_FOLDER, _tables(results))
+    _write_plots(folder / PLOTS_FOLDER, content)
     write_text(folder / REPORT_DATA, json.dumps(_as_json(results), indent=1) + "\n")
     write_text(folder / REPORT_TEXT, _as_markdown(content))
     html.write_report(folder / REPORT_PAGE, content)
@@ -128,7 +138,18 @@ def _tables(results: StudyResults) -> list[StudyTable]:
     found = [comparison_table("primary", [results.primary]), comparison_table("secondary", results.secondary)]
     found += [table for table in (results.segmentation, results.classification, results.by_slice) if table]
     found += [results.images.table] if results.images and results.images.table.records else []
+    found += [results.costs] if results.costs else []
     return [*found, *results.paper]
+
+
+def _write_plots(folder: Path, content: html.ReportContent) -> None:
+    """Write each drawing as an SVG file named after its section, numbered if it has several."""
+    for section in content.sections:
+        drawings = [text for text in section.drawings if text.startswith(_SVG)]
+        name = re.sub(r"\W+", "_", section.title.lower())
+        for number, drawing in enumerate(drawings, start=1):
+            path = folder / (f"{name}_{number}.svg" if len(drawings) > 1 else f"{name}.svg")
+            write_text(path, drawing.replace(_SVG, _ON_ITS_OWN, 1) + "\n")
 
 
 def _as_json(results: StudyResults) -> dict[str, Any]:

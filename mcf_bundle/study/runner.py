@@ -15,6 +15,7 @@ from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.folder_lock import claimed
 from mcf_bundle.run_record import describe_run
 from mcf_bundle.study.config import StudyConfig
+from mcf_bundle.study.costs import cost_table
 from mcf_bundle.study.execution import Workplace, check_given_checkpoints, check_ids, execute
 from mcf_bundle.study.folder import StudyFolder
 from mcf_bundle.study.gather import gather
@@ -97,9 +98,14 @@ def _do(runs: Sequence[Run], place: Workplace) -> None:
 
 def _costs(runs: Sequence[Run], folder: StudyFolder, config: StudyConfig) -> dict[str, Cost]:
     """Return what each run costs."""
-    records = {run.id: record for run in runs if (record := folder.done(run, config)) is not None}
+    records = _records(runs, folder, config)
     seconds = {name: float(record["seconds"]) for name, record in records.items()}
     return estimate(runs, seconds, [name for name, record in records.items() if not record["whole"]])
+
+
+def _records(runs: Sequence[Run], folder: StudyFolder, config: StudyConfig) -> dict[str, Mapping[str, Any]]:
+    """Return the records of the finished runs by id."""
+    return {run.id: record for run in runs if (record := folder.done(run, config)) is not None}
 
 
 def _table(runs: Sequence[Run], costs: Mapping[str, Cost]) -> list[str]:
@@ -121,11 +127,11 @@ def _provenance(runs: Sequence[Run], place: Workplace, started: float) -> dict[s
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    records = [place.folder.done(run, place.config) for run in runs]
+    records = _records(runs, place.folder, place.config)
     return {
         **describe_run(seed=None, device=device, started=started),
         "hash": place.config.hash,
-        "runs": [dict(record) for record in records if record is not None],
+        "runs": [dict(record) for record in records.values()],
     }
 
 
@@ -140,6 +146,7 @@ def _report(tables: Mapping[str, Path], place: Workplace, provenance: Mapping[st
         curves=learning_curves(runs, place.folder, place.config),
         pictures=drawn.files,
         images=read_judged(runs, place.folder, place.config),
+        costs=cost_table(runs, _records(runs, place.folder, place.config)),
         warnings=drawn.warnings,
         config=place.config,
         provenance=provenance,

@@ -6,6 +6,7 @@ import gzip
 import os
 import struct
 import tracemalloc
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,7 @@ from mcf_bundle.networks.checkpoint import read_checkpoint, save_checkpoint
 from tests.damage import HEAD, all_damages, png, try_damages
 from tests.damage_targets import PATIENT, make_targets, write_patient
 
-CHECKED = {"checkpoint", "datalist.json", "plan, full names", ".nii.gz"}
+CHECKED = {"checkpoint", "datalist.json", "plan.jsonl, full", ".nii.gz"}
 """Files with a checksum of everything: no damage is read as something else."""
 
 MEMORY_BYTES = 60_000_000
@@ -132,8 +133,6 @@ def test_a_volume_that_unpacks_to_more_than_it_declares_is_refused(tmp_path: Pat
 
 def test_a_checkpoint_with_a_packed_part_is_refused(tmp_path: Path) -> None:
     """torch.save packs nothing; a packed part may unpack to any size."""
-    import zipfile
-
     path = tmp_path / "model.pt"
     weights = {"weight": torch.zeros(9)}
     save_checkpoint(path, weights, preset="smoke", kind="gate", patients=[], info={})
@@ -142,7 +141,7 @@ def test_a_checkpoint_with_a_packed_part_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name, data in parts.items():
             file.writestr(name, data)
-    with pytest.raises(CheckpointError, match="model.pt: cannot be read"):
+    with pytest.raises(CheckpointError, match=r"model\.pt: cannot be read"):
         read_checkpoint(path)
 
 

@@ -202,6 +202,9 @@ def test_a_run_without_images_is_refused(run_dir: Path, phantom_cohort: Path, tm
     copy = tmp_path / "run"
     shutil.copytree(run_dir, copy)
     (copy / "manifest.jsonl").write_text("")
+    facts = json.loads((copy / "run.json").read_text())
+    facts["rows not written"] = [{"row": row, "reasons": []} for row in range(COUNT)]
+    (copy / "run.json").write_text(json.dumps(facts))
     with pytest.raises(DataError, match="lists no image"):
         audit_run(copy, phantom_cohort, tmp_path / "out")
 

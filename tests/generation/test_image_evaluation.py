@@ -248,7 +248,11 @@ def test_folders_that_are_no_run_or_hold_other_data_are_refused(
         evaluation(phantom_cohort, tmp_path / "empty", tmp_path / "out").run()
     copy = tmp_path / "copy"
     shutil.copytree(run_dir, copy)
+    count = len((copy / "manifest.jsonl").read_text().splitlines())
     (copy / "manifest.jsonl").write_text("")
+    facts = json.loads((copy / "run.json").read_text())
+    facts["rows not written"] = [{"row": row, "reasons": []} for row in range(count)]
+    (copy / "run.json").write_text(json.dumps(facts))
     with pytest.raises(DataError, match="the run has no images"):
         evaluation(phantom_cohort, copy, tmp_path / "out").run()
     with pytest.raises(ArgumentError, match="output_dir: lies in the folder of the run"):

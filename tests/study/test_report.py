@@ -49,6 +49,16 @@ def test_the_answer_comes_first_with_interval_and_verdict(study_folder: Path) ->
     assert json.loads((study_folder / "report.json").read_text())["answer"] == headline[1]
 
 
+def test_each_drawing_of_the_page_is_a_file_too(study_folder: Path) -> None:
+    page = (study_folder / "report.html").read_text()
+    drawings = {path.name: path.read_text() for path in (study_folder / "plots").iterdir()}
+    assert "primary_comparison.svg" in drawings
+    assert len(drawings) == page.count("<svg ")
+    for text in drawings.values():
+        assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+        assert text.partition("aria-label")[2].strip() in page
+
+
 def test_the_page_loads_nothing_and_its_drawings_are_whole(study_folder: Path) -> None:
     page = (study_folder / "report.html").read_text()
 
