@@ -14,7 +14,7 @@ from mcf_bundle.generation.gate import GateResult
 from mcf_bundle.generation.loop import Outcome
 from mcf_bundle.generation.output_folder import MANIFEST_FILE, PLAN_FILE, RUN_FILE
 from mcf_bundle.generation.plan import Plan
-from mcf_bundle.generation.pseudonyms import FULL
+from mcf_bundle.generation.pseudonyms import FULL, PSEUDONYMOUS
 from mcf_bundle.generation.run_report import RunFacts
 from mcf_bundle.generation.stored_facts import load_facts
 from mcf_bundle.generation.stored_record import check_record, plan_row
@@ -79,6 +79,8 @@ def parse_plan(text: str) -> StoredPlan:
     check_type("tries", tries, dict)
     for outcome, count in tries.items():
         check_type(outcome, count, int)
+    if header["provenance"] not in (FULL, PSEUDONYMOUS):
+        raise ValueError(f"provenance is {header['provenance']!r}")
     plan = StoredPlan(header, tuple(map(plan_row, rows)), tries, plan_id)
     # Pseudonyms took the place of the names that the key was made from.
     if header["provenance"] == FULL and Plan(header, plan.rows).plan_id != plan_id:
@@ -109,8 +111,8 @@ def read_run(output_dir: Path) -> FinishedRun:
         if record["plan_id"] != plan.plan_id:
             raise DataError(manifest_file, "belongs to another plan than plan.jsonl", _AGAIN)
     if told != [row.row for row in plan.rows]:
-        given_up = len(outcome.missing)
-        problem = f"lists {len(records)} images, of {len(plan.rows)} planned ones {given_up} were given up"
+        counts = f"{len(records)} images, {len(plan.rows)} planned, {len(outcome.missing)} given up"
+        problem = f"does not fit {PLAN_FILE} and {RUN_FILE}: {counts}"
         raise DataError(manifest_file, problem, _AGAIN)
     return FinishedRun(plan, records, facts, outcome)
 

@@ -18,6 +18,9 @@ from mcf_bundle.study.config import GENERATED, StudyConfig
 from mcf_bundle.study.statistics import ALPHA, POWER, Verdict
 from mcf_bundle.study.tables import format_p, in_points, points, unit_of
 
+COMPOSITES = "composites"
+"""Kind of the images before the diffusion."""
+
 CONTROL = "shuffled_masks"
 """Kind of the negative control: right images with wrong masks."""
 
@@ -47,27 +50,36 @@ def primary_details(item: Comparison) -> str:
 
 
 def where_mcf_does_not_help(comparisons: Sequence[Comparison], config: StudyConfig) -> str:
-    """Return which arms with generated slices are not shown to be better than the same without them.
+    """Return which arms with generated slices are not shown to help.
+
+    Each is compared with the same training without synthetic slices, and with composites.
 
     Args:
         comparisons: primary and secondary.
         config: says which arm has generated slices, and which is augmented alike without any.
     """
-    asked = [
-        item
-        for item in comparisons
-        if kind_of(item.arm, config) == GENERATED and item.against == plain_counterpart(item.arm, config)
-    ]
+    asked = [item for item in comparisons if _asks_whether_mcf_helps(item, config)]
     if not asked:
         return "No arm with generated slices was compared with the same training without them."
     failed = [item for item in asked if item.verdict is not Verdict.BETTER]
     if not failed:
-        return f"MCF was better than the same training without it in all {len(asked)} comparisons."
+        return (
+            "MCF was better than the same training without it, and than composites, in all "
+            f"{len(asked)} comparisons."
+        )
     listed = "; ".join(
         f"{item.arm} against {item.against} ({item.group}): {_points(item)}, {item.verdict}"
         for item in failed
     )
     return f"MCF is not shown to help in {len(failed)} of {len(asked)} comparisons: {listed}."
+
+
+def _asks_whether_mcf_helps(item: Comparison, config: StudyConfig) -> bool:
+    if kind_of(item.arm, config) != GENERATED:
+        return False
+    alike = config.arms[item.arm].augmentation == config.arms[item.against].augmentation
+    is_composites = kind_of(item.against, config) == COMPOSITES
+    return item.against == plain_counterpart(item.arm, config) or (is_composites and alike)
 
 
 def warnings_of(
@@ -94,13 +106,23 @@ def warnings_of(
     if primary.result.seed_sd != primary.result.seed_sd:
         found.append("One seed a fold: intervals do not hold the luck of a training.")
     found += _missing_runs(groups, config)
-    for item in (primary, *secondary):
-        if kind_of(item.arm, config) == CONTROL and item.verdict is Verdict.BETTER:
+    controls = [item for item in (primary, *secondary) if kind_of(item.arm, config) == CONTROL]
+    for item in controls:
+        if _sees_masks(item, config) and item.verdict is Verdict.BETTER:
             found.append(
                 f"The negative control {item.arm} is better than {item.against} ({item.group}): something "
                 "other than right masks helps, so no gain of MCF can be put down to its images."
             )
+    blind = dict.fromkeys(item.arm for item in controls if not _sees_masks(item, config))
+    found += [
+        f"{arm} is no control of the classifiers: they see no masks, so its slices are those of MCF to them."
+        for arm in blind
+    ]
     return tuple(found)
+
+
+def _sees_masks(item: Comparison, config: StudyConfig) -> bool:
+    return config.models[item.group.model].task == "segmentation"
 
 
 def _missing_runs(groups: Mapping[Group, Arms], config: StudyConfig) -> list[str]:

@@ -25,7 +25,7 @@ FEW = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 PATIENT = "TCGA_CS_4941_19960909"
-COMPRESSIONS = st.sampled_from([None, "zlib", "packbits"])
+COMPRESSIONS = st.sampled_from([None, "zlib"])
 
 slices = st.integers(1, 3).flatmap(
     lambda count: st.tuples(

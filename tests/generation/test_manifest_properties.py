@@ -134,6 +134,6 @@ def test_a_manifest_without_its_last_line_is_refused(run_dir: Path, tmp_path: Pa
     assert len(read_run(tmp_path).records) == 2
     put_lines(tmp_path, lines[:-1])
     with pytest.raises(
-        DataError, match=r"manifest\.jsonl: lists 1 images, of 2 planned ones 0 were given up"
+        DataError, match=r"manifest\.jsonl: does not fit .*: 1 images, 2 planned, 0 given up"
     ):
         read_run(tmp_path)

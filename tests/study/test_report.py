@@ -107,7 +107,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_an_arm_without_effect_is_said_not_to_help(tmp_path: Path) -> None:
     found = report(tmp_path, segmentation_rows({**EFFECTS, "mcf": 0.0, "strong_mcf": EFFECTS["strong"]}))
     assert found["verdict"] == "inconclusive"
-    assert found["where_mcf_does_not_help"].startswith("MCF is not shown to help in 2 of 2 comparisons")
+    assert found["where_mcf_does_not_help"].startswith("MCF is not shown to help in 3 of 3 comparisons")
 
 
 def test_a_gain_everywhere_is_said_too(tmp_path: Path) -> None:
@@ -118,6 +118,13 @@ def test_a_gain_everywhere_is_said_too(tmp_path: Path) -> None:
 def test_a_negative_control_that_helps_is_a_warning(tmp_path: Path) -> None:
     found = report(tmp_path, segmentation_rows({**EFFECTS, "shuffled_masks": 0.1}))
     assert any("negative control shuffled_masks" in warning for warning in found["warnings"])
+
+
+def test_a_control_by_masks_is_none_of_networks_that_see_no_masks(study_folder: Path) -> None:
+    warnings = json.loads((study_folder / "report.json").read_text())["warnings"]
+    found = [text for text in warnings if "shuffled_masks" in text]
+    assert len(found) == 1
+    assert found[0].startswith("shuffled_masks is no control of the classifiers: they see no masks")
 
 
 def test_a_missing_training_makes_the_verdict_provisional(tmp_path: Path) -> None:
