@@ -1,0 +1,101 @@
+"""The tables and sentences of docs/results/study.md against the tables that the study wrote."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from mcf_bundle.study.tables import CLASSIFICATION_BLOCK, FIGURE_BLOCKS, format_p, points, with_interval
+from tests.bundles.config_files import ROOT
+
+FOLDER = ROOT / "docs" / "results" / "study"
+PAGE = (ROOT / "docs" / "results" / "study.md").read_text()
+LINES = PAGE.splitlines()
+TEXT = " ".join(PAGE.split())
+SHOWN = ("Mean over a patient's tumor slices, then patients", "Pooled per patient", "Tumor-free slices")
+
+
+def stored(table: str) -> list[dict[str, str]]:
+    with (FOLDER / f"{table}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def difference(row: dict[str, str]) -> str:
+    return points(row["measure"], *(float(row[name]) for name in ("difference", "low", "high")))
+
+
+def figure(row: dict[str, str]) -> str:
+    return with_interval(
+        *(float(row[name] or "nan") for name in ("value", "low", "high")), 1 if row["unit"] else 3
+    )
+
+
+def compared(arm: str, against: str, model: str = "unet") -> str:
+    """Return a difference with its interval, as a sentence has it."""
+    for row in (*stored("primary"), *stored("secondary")):
+        if (row["arm"], row["against"], row["model"]) == (arm, against, model):
+            return difference(row)
+    raise KeyError(arm, against, model)
+
+
+@pytest.mark.parametrize("table", ["primary", "secondary"])
+def test_every_comparison_stands_on_the_page(table: str) -> None:
+    for row in stored(table):
+        adjusted = format_p(float(row["p_holm"])) if row["p_holm"] else "alone"
+        cells = (
+            row["arm"],
+            row["against"],
+            difference(row),
+            format_p(float(row["p"])),
+            adjusted,
+            row["verdict"],
+        )
+        assert any(line.startswith(f"| {' | '.join(cells)} |") for line in LINES), cells
+
+
+@pytest.mark.parametrize("table", ["segmentation", "classification"])
+def test_every_figure_of_the_page_s_tables_is_the_stored_one(table: str) -> None:
+    names = {name for title in SHOWN for name in FIGURE_BLOCKS[title]} | set(CLASSIFICATION_BLOCK)
+    rows = [
+        row for row in stored(table) if row["measure"] in names and row["slices_of"] != "slices with a level"
+    ]
+    assert rows
+    for row in rows:
+        lines = [line for line in LINES if line.startswith(f"| {row['arm']} |")]
+        assert any(figure(row) in line for line in lines), (row["arm"], row["measure"])
+
+
+def test_every_arm_s_cost_is_the_stored_one() -> None:
+    for row in stored("costs"):
+        cells = (
+            row["model"],
+            row["arm"],
+            row["runs"],
+            *(f"{float(row[n]):.2f}" for n in ("training_h", "generator_h")),
+        )
+        assert f"| {' | '.join(cells)} | {row['cut_off']} |" in LINES
+
+
+def test_the_sentences_have_the_stored_figures() -> None:
+    assert f"changes Dice by {compared('strong_mcf', 'strong')} points" in TEXT
+    assert f"Dice {compared('strong_mcf', 'strong_composites')} points" in TEXT
+    assert f"accuracy {compared('strong_mcf', 'strong_composites', 'resnet18')})" in TEXT
+    assert f"Dice {compared('strong_mcf', 'real_only')} points" in TEXT
+    assert f"alone gives {compared('strong', 'real_only')}." in TEXT
+    assert f"accuracy {compared('strong_mcf', 'strong', 'resnet18')} points over" in TEXT
+    assert f"composites {compared('strong_composites', 'strong', 'resnet18')}." in TEXT
+    assert f"augmentation is {compared('strong_shuffled', 'strong')} points" in TEXT
+    shares = {
+        row["arm"]: float(row["value"])
+        for row in stored("segmentation")
+        if row["measure"] == "false_positive_share"
+    }
+    assert f"something on {shares['strong']:.3f} of the tumor-free slices" in TEXT
+    assert f"with MCF on {shares['strong_mcf']:.3f};" in TEXT
+
+
+def test_the_design_s_smallest_difference_is_the_stored_one() -> None:
+    (row,) = stored("primary")
+    assert f"could have found {100 * float(row['smallest_difference']):.1f} points" in TEXT
+    assert (row["patients"], row["folds"], row["seeds"]) == ("60", "3", "3")
