@@ -95,6 +95,25 @@ def test_the_sentences_have_the_stored_figures() -> None:
     assert f"with MCF on {shares['strong_mcf']:.3f};" in TEXT
 
 
+def test_the_images_figures_are_the_stored_ones() -> None:
+    rows = {(row["of"], row["region"], row["metric"]): row for row in stored("images")}
+    texture = {of: float(rows[of, "", "auc"]["value"]) for of in ("synthetic", "composites")}
+    copies = float(rows["synthetic", "", "copies"]["value"])
+    assert f"copies of their donor's is {copies:.3f}" in TEXT
+    assert (
+        f"an AUC of {texture['synthetic']:.3f}, that of composites with {texture['composites']:.3f}" in TEXT
+    )
+    for of in ("synthetic", "composites", "unmodified hosts", "real training tumors"):
+        line = next(line for line in LINES if line.startswith(f"| {of} |"))
+        for region in ("crops around the mask", "whole slices"):
+            for metric in ("kid", "fid"):
+                figure = rows[of, region, metric]
+                assert (
+                    f"{float(figure['value']):.3g} [{float(figure['low']):.3g}, {float(figure['high']):.3g}]"
+                    in line
+                )
+
+
 def test_the_design_s_smallest_difference_is_the_stored_one() -> None:
     (row,) = stored("primary")
     assert f"could have found {100 * float(row['smallest_difference']):.1f} points" in TEXT
