@@ -114,6 +114,20 @@ def test_the_images_figures_are_the_stored_ones() -> None:
                 )
 
 
+def test_the_split_by_slice_is_the_stored_one() -> None:
+    rows = [row for row in stored("split_by_slice") if row["over"].startswith("a patient's")]
+    for row in rows:
+        ends = (float(row[name]) for name in ("difference", "difference_low", "difference_high"))
+        gain = points(row["measure"], *ends)
+        name = "Dice" if row["measure"] == "dice" else "accuracy"
+        assert f"{name} {gain}" in TEXT
+        assert any(
+            line.startswith(f"| {row['model']} | strong | {name} | {row['over']} |") and gain in line
+            for line in LINES
+        )
+    assert len(rows) == 2
+
+
 def test_the_design_s_smallest_difference_is_the_stored_one() -> None:
     (row,) = stored("primary")
     assert f"could have found {100 * float(row['smallest_difference']):.1f} points" in TEXT

@@ -69,7 +69,13 @@ def _only_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
 
 
 def _check_header(page: tifffile.TiffPage) -> None:
-    """Judge the declared size, type and compression."""
+    """Judge the declared size, type and compression.
+
+    Without its tag, a TIFF counts as uncompressed and of one bit a pixel. Every writer stores both tags, so
+    that one which is not there is damaged.
+    """
+    if missing := [name for name in ("BitsPerSample", "Compression") if name not in page.tags]:
+        raise ValueError(f"lacks the tag {missing[0]}")
     if max(page.imagewidth, page.imagelength) > MAX_SIDE:
         raise ValueError(
             f"declares {page.imagelength} x {page.imagewidth} pixels, {MAX_SIDE} a side are allowed"

@@ -22,7 +22,7 @@ SHORT = ("--max_epochs", "2", "--epoch_length", "3", "--batch_size", "4", "--pre
 SMOKE = "configs/presets/smoke.json"
 DIFFUSION, GATE = "bundles/mcf_diffusion/configs/", "bundles/mcf_diffusion/configs/train_gate.json"
 
-# Adam's first steps are the signs of gradients, also of those that are rounding alone; a small plain step is not.
+# Adam's first steps are the signs of gradients, also of those that are rounding alone.
 SGD = ("--optimizer", "{'_target_': 'torch.optim.SGD', 'params': '$@network.parameters()', 'lr': 0.0001}")
 
 TRAININGS = {

@@ -133,7 +133,5 @@ def test_a_manifest_without_its_last_line_is_refused(run_dir: Path, tmp_path: Pa
     put_lines(tmp_path, lines)
     assert len(read_run(tmp_path).records) == 2
     put_lines(tmp_path, lines[:-1])
-    with pytest.raises(
-        DataError, match=r"manifest\.jsonl: does not fit .*: 1 images, 2 planned, 0 given up"
-    ):
+    with pytest.raises(DataError, match=r"manifest\.jsonl: does not fit .*: 1 images, 2 planned, 0 given up"):
         read_run(tmp_path)
