@@ -23,6 +23,8 @@ from mcf_bundle.errors import ArgumentError, BusyError, DataError
 from mcf_bundle.folder_lock import HOLDER_FILE
 from mcf_bundle.generation.gate import GateResult
 from mcf_bundle.generation.loop import Generated, Machinery
+from mcf_bundle.generation.materials import Materials, prepare_materials
+from mcf_bundle.generation.plan import PlanRow
 from mcf_bundle.generation.run_output import RunOutput
 from mcf_bundle.generation.workflow import GenerationWorkflow
 from mcf_bundle.generation.writer import case_files
@@ -154,6 +156,30 @@ def test_a_run_that_met_a_full_disk_is_finished_by_the_same_command(
     assert not list(folder.glob(".*.partial"))
     start()
     assert contents(folder, "run.json") == whole_files
+
+
+# --- A reader that dies ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_a_run_whose_reader_died_keeps_what_was_made_and_is_finished_by_the_same_command(
+    whole: GenerationWorkflow, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    prepared: list[int] = []
+
+    def prepare_few(row: PlanRow, *arguments: Any) -> Materials:
+        if len(prepared) == after:
+            raise MemoryError("the reader dies")
+        prepared.append(row.row)
+        return prepare_materials(row, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mcf_bundle.generation.loop.prepare_materials", prepare_few)
+        with pytest.raises(MemoryError, match="the reader dies"):
+            start()
+    assert len(prepared) == after
+    start()
+    assert contents(tmp_path / "run", "run.json") == contents(whole.output_dir, "run.json")
 
 
 # --- SIGTERM ----------------------------------------------------------------------------------------

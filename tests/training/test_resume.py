@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,19 @@ class RandomTriplets(Dataset):
         return {"image": image, "context": context, "label": torch.tensor(self.labels[index])}
 
 
+class DyingReader(RandomTriplets):
+    """Kills the process that reads it, as a system out of memory does, at its ninth sample, in epoch 2."""
+
+    def __init__(self) -> None:
+        self.read = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        self.read += 1
+        if self.read == 9:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
 IDENTITY = {
     "preset": "smoke",
     "split_seed": 0,
@@ -63,12 +78,13 @@ class Run:
         parts = {"network": self.network, "optimizer": self.optimizer, "ema": self.ema}
         self.resume = ResumeHandler(folder, parts, IDENTITY | identity)
         self.draws: list[float] = []
+        self.loader: dict[str, Any] = {"dataset": RandomTriplets()}
 
     def train(self, epochs: int) -> Run:
         trainer = SupervisedTrainer(
             device=torch.device("cpu"),
             max_epochs=epochs,
-            train_data_loader=DataLoader(RandomTriplets(), batch_size=2, sampler=self.sampler),
+            train_data_loader=DataLoader(**self.loader, batch_size=2, sampler=self.sampler),
             network=self.network,
             optimizer=self.optimizer,
             loss_function=make_noise_loss("l2"),
@@ -193,6 +209,18 @@ def test_a_training_that_met_a_full_disk_is_finished_by_the_same_command(tmp_pat
     second = Run(folder).train(3)
     # Every epoch whose state had reached the disk is kept: a state takes a write and two fsyncs.
     assert len(second.draws) <= 3 * (3 - room // 3)
+    assert_same_state(second.network.state_dict(), undisturbed.network.state_dict())
+    assert_same_state(second.optimizer.state_dict(), undisturbed.optimizer.state_dict())
+
+
+def test_a_training_whose_reader_was_killed_goes_on_after_the_last_finished_epoch(tmp_path: Path) -> None:
+    undisturbed = Run(tmp_path / "once").train(3)
+    first = Run(tmp_path / "twice")
+    first.loader = {"dataset": DyingReader(), "num_workers": 1, "prefetch_factor": 1}
+    with pytest.raises(RuntimeError, match=r"DataLoader worker .* (killed|exited)"):
+        first.train(3)
+    second = Run(tmp_path / "twice").train(3)
+    assert len(second.draws) == 6
     assert_same_state(second.network.state_dict(), undisturbed.network.state_dict())
     assert_same_state(second.optimizer.state_dict(), undisturbed.optimizer.state_dict())
 
