@@ -13,7 +13,7 @@ from mcf_bundle.errors import DataError, McfError
 from mcf_bundle.generation.gate import GateResult
 from mcf_bundle.generation.loop import Outcome
 from mcf_bundle.generation.output_folder import MANIFEST_FILE, PLAN_FILE, RUN_FILE
-from mcf_bundle.generation.plan import Plan
+from mcf_bundle.generation.plan import FORMAT, Plan
 from mcf_bundle.generation.pseudonyms import FULL, PSEUDONYMOUS
 from mcf_bundle.generation.run_report import RunFacts
 from mcf_bundle.generation.stored_facts import load_facts
@@ -74,7 +74,8 @@ def parse_plan(text: str) -> StoredPlan:
     header, *rows = map(parse_json, text.splitlines())
     check_type("the first line", header, dict)
     plan_id, tries = header.pop("plan_id"), header.pop("tries")
-    header.pop("format")
+    if header.pop("format") != FORMAT:
+        raise ValueError(f"this version reads the format {FORMAT}")
     check_type("plan_id", plan_id, str)
     check_type("tries", tries, dict)
     for outcome, count in tries.items():

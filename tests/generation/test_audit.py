@@ -19,6 +19,8 @@ from mcf_bundle.data.phantom import write_phantom_cohort
 from mcf_bundle.errors import ArgumentError, DataError
 from mcf_bundle.generation.audit import NO_KEY, PICTURES_FOLDER, MemorizationAudit, audit_run
 from mcf_bundle.generation.audit_compare import ROW_TRANSFORM
+from mcf_bundle.generation.finished_run import plan_row
+from mcf_bundle.generation.plan import Plan
 from mcf_bundle.generation.pseudonyms import KEY_VARIABLE
 from mcf_bundle.generation.stored_tiles import StoredTiles
 from mcf_bundle.generation.writer import case_files
@@ -191,9 +193,12 @@ def test_the_same_names_with_other_pixels_are_refused(run_dir: Path, tmp_path: P
 def test_another_split_is_refused(run_dir: Path, phantom_cohort: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run_dir, copy)
-    plan = (copy / "plan.jsonl").read_text().splitlines()
-    header = json.loads(plan[0]) | {"split_digest": "0" * 64}
-    (copy / "plan.jsonl").write_text("\n".join([json.dumps(header), *plan[1:]]) + "\n")
+    header, *rows = (copy / "plan.jsonl").read_text().splitlines()
+    changed, old = json.loads(header) | {"split_digest": "0" * 64}, json.loads(header)["plan_id"]
+    facts = {key: value for key, value in changed.items() if key not in ("format", "plan_id", "tries")}
+    new = Plan(facts, tuple(plan_row(json.loads(row)) for row in rows)).plan_id
+    (copy / "plan.jsonl").write_text("\n".join([json.dumps(changed | {"plan_id": new}), *rows]) + "\n")
+    (copy / "manifest.jsonl").write_text((copy / "manifest.jsonl").read_text().replace(old, new))
     with pytest.raises(DataError, match="splits the patients otherwise"):
         audit_run(copy, phantom_cohort, tmp_path / "out")
 

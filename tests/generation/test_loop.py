@@ -57,7 +57,7 @@ def cases() -> dict[str, Case]:
 def plan_of(cases: dict[str, Case], seeds: Sequence[Sequence[int]]) -> Plan:
     """Plan one row a list, with one candidate a seed."""
     return Plan(
-        {"seed": 0, "device": "cpu"},
+        {"seed": 0, "device": "cpu", "provenance": "full"},
         tuple(plan_row(cases, row, row=number) for number, row in enumerate(seeds)),
     )
 
