@@ -9,23 +9,21 @@ import logging
 import tarfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mcf_bundle.arguments import as_path, check_whole
 from mcf_bundle.atomic_file import replaced_when_whole, write_atomically
-from mcf_bundle.data.generated_case import CASE_NAME
-from mcf_bundle.errors import DataError
+from mcf_bundle.bounded_file import parse_json
+from mcf_bundle.errors import DataError, McfError
 from mcf_bundle.folder_lock import check_unclaimed, claimed
 from mcf_bundle.generation.finished_run import read_run
 from mcf_bundle.generation.output_folder import MANIFEST_FILE, RUN_FILES, prepare_output_dir
-from mcf_bundle.generation.writer import MAX_FILE_BYTES, case_files, write_case_files
+from mcf_bundle.generation.stored_record import Record
+from mcf_bundle.generation.writer import case_files, write_case_files
+from mcf_bundle.limits import MAX_SLICE_BYTES
 from mcf_bundle.networks.checkpoint import hash_file
 from mcf_bundle.progress import progress_bar
 
 logger = logging.getLogger(__name__)
-
-Record = Mapping[str, Any]
-"""A line of the manifest."""
 
 SHARDS_FILE = "shards.json"
 """Which shards there are, with the SHA-256 of each; written last."""
@@ -186,14 +184,16 @@ def _samples(shard: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                 key = found
                 if extension == "json":
                     continue
-                if extension not in EXTENSIONS or not member.isfile() or member.size > MAX_FILE_BYTES:
+                if extension not in EXTENSIONS or not member.isfile() or member.size > MAX_SLICE_BYTES:
                     raise DataError(shard, f"holds {member.name}, which no packing wrote", _PACK_AGAIN)
                 file = tar.extractfile(member)
                 name = key.rpartition("/")[2]
                 contents[case_files(name)[EXTENSIONS.index(extension)]] = b"" if file is None else file.read()
             if key:
                 yield key, contents
-    except (OSError, tarfile.TarError, UnicodeError, ValueError, OverflowError) as error:
+    except McfError:
+        raise
+    except (OSError, tarfile.TarError, ValueError, OverflowError) as error:
         problem = f"cannot be read ({type(error).__name__}: {error})"
         raise DataError(shard, problem, _PACK_AGAIN) from error
 
@@ -201,8 +201,6 @@ def _samples(shard: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
 def _checked(where: Path, record: Record, contents: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return a case's files in order if they are what its line of the manifest says."""
     name = record["name"]
-    if CASE_NAME.fullmatch(name) is None:
-        raise DataError(where, f"names a case {name!r}, which no run writes", _PACK_AGAIN)
     for file_name in case_files(name):
         digest = hashlib.sha256(contents.get(file_name, b"")).hexdigest()
         if record["sha256"].get(f"{name}/{file_name}") != digest:
@@ -213,8 +211,9 @@ def _checked(where: Path, record: Record, contents: Mapping[str, bytes]) -> dict
 
 def _listed_shards(shards_dir: Path) -> list[Path]:
     path = shards_dir / SHARDS_FILE
+    content = _read(path)
     try:
-        listed = json.loads(_read(path))["shards"]
+        listed = parse_json(content)["shards"]
         shards = {shards_dir / item["name"]: item["sha256"] for item in listed}
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(path, f"is no list of shards ({type(error).__name__})", _PACK_AGAIN) from error

@@ -21,9 +21,6 @@ from mcf_bundle.errors import ArgumentError, DataError
 SLICES = 3
 """Slices of a case: previous, generated, next, numbered from 1. Only the second counts as an image."""
 
-MAX_FILE_BYTES = 64 * 2**20
-"""No file of a case is larger: it holds one slice."""
-
 COMPRESSION_LEVEL = 1
 """Deflate's fastest: higher levels make files a few percent smaller and take several times as long."""
 

@@ -146,7 +146,8 @@ def replace_shard(packed: Path, name: str, data: bytes) -> None:
 )
 def test_nothing_but_the_manifest_s_files_leaves_a_shard(packed: Path, tmp_path: Path, name: str) -> None:
     replace_shard(packed, name, b"evil")
-    with pytest.raises(DataError, match=r"which no packing wrote|which the manifest does not list"):
+    pattern = r"shard-000000.tar: holds \S+, which (no packing wrote|the manifest does not list)"
+    with pytest.raises(DataError, match=pattern):
         unpack_run(packed, tmp_path / "back")
     assert not list(tmp_path.rglob("*evil*"))
     assert not (tmp_path / "back" / RUN_FILE).exists()
@@ -180,6 +181,8 @@ def test_folders_that_do_not_fit_are_refused_and_left(run: Path, packed: Path, t
         pack_run(run, packed, images_per_shard=2)
     with pytest.raises(PlanError, match="holds what no run wrote there"):
         unpack_run(packed, tmp_path)
+    with pytest.raises(DataError, match=r"shards.json: cannot be read .*; give the folder of .* shards"):
+        unpack_run(run, tmp_path / "new")
     with claimed(run), pytest.raises(BusyError):
         pack_run(run, tmp_path / "new")
     assert not (tmp_path / "new").exists()
