@@ -13,7 +13,7 @@ FOLDER = ROOT / "docs" / "results" / "study"
 PAGE = (ROOT / "docs" / "results" / "study.md").read_text()
 LINES = PAGE.splitlines()
 TEXT = " ".join(PAGE.split())
-SHOWN = ("Mean over a patient's tumor slices, then patients", "Pooled per patient", "Tumor-free slices")
+SHOWN = ("Mean over a patient's tumor slices, then patients", "Volumes of the patients", "Tumor-free slices")
 
 
 def stored(table: str) -> list[dict[str, str]]:

@@ -48,7 +48,7 @@ SEGMENTATION_COLUMNS = {
     "empty_policy": Column(str, "what empty masks score: penalize or exclude"),
     "dice": Column(float, "Dice of this case, 0 to 1"),
     "jaccard": Column(float, "Jaccard of this case, 0 to 1"),
-    "unit": Column(str, "unit of the distances: mm, or pixel where the spacing is unknown"),
+    "unit": Column(str, "unit of the distances: mm; pixel, of a volume voxel, where the spacing is unknown"),
     "hd95": Column(float, "95 % Hausdorff distance, in the unit"),
     "asd": Column(float, "average symmetric surface distance, in the unit"),
     "hd95_percent_of_head": Column(float, "hd95 in percent of the head's length, where mm are unknown"),
@@ -117,7 +117,7 @@ def segmentation_row(
         "empty_policy": str(scoring.get("empty", "penalize")),
         "dice": scores["dice"],
         "jaccard": scores["jaccard"],
-        "unit": "pixel" if scoring.get("spacing_mm") is None else "mm",
+        "unit": _unit(scoring.get("spacing_mm"), np.ndim(prediction)),
         "hd95": scores["hd95"],
         "asd": scores["asd"],
         "hd95_percent_of_head": percent["hd95"],
@@ -125,6 +125,12 @@ def segmentation_row(
         "tolerance": float("nan") if tolerance is None else float(tolerance),
         "surface_dice": scores.get("surface_dice", float("nan")),
     }
+
+
+def _unit(spacing_mm: object, axes: int) -> str:
+    if spacing_mm is not None:
+        return "mm"
+    return "voxel" if axes > 2 else "pixel"
 
 
 def classification_row(

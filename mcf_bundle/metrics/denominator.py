@@ -19,7 +19,7 @@ class Denominator(StrEnum):
     TUMOR_SLICES: the cases whose reference has the abnormality, found or missed.
     ALL_SLICES: all cases; under `penalize` two empty masks count as 1.
     PATIENTS: each patient's pixels pooled over all its slices (Dice and Jaccard of the volume), then the
-        mean over patients. Distances do not pool: score volumes for them.
+        mean over patients. Distances do not pool: score volumes for them, whose rows are taken as they are.
     """
 
     TUMOR_SLICES = "tumor slices"
@@ -52,7 +52,7 @@ def select_cases(rows: Sequence[Row], denominator: str) -> list[Row]:
             masks, or slices and volumes; or there is no such denominator.
     """
     check_cases(rows)
-    if len({row["slice"] is None for row in rows}) > 1:
+    if len({is_volume(row) for row in rows}) > 1:
         raise ArgumentError("rows", "slices and whole volumes are mixed", "summarize them separately")
     for name in ("unit", "empty_policy", "tolerance"):
         found = sorted({str(row[name]) for row in rows})
@@ -60,8 +60,13 @@ def select_cases(rows: Sequence[Row], denominator: str) -> list[Row]:
             raise ArgumentError("rows", f"the column {name} mixes {' and '.join(found)}", "score all alike")
     chosen = as_denominator(denominator)
     if chosen is Denominator.PATIENTS:
-        return pool_by_patient(rows)
+        return list(rows) if is_volume(rows[0]) else pool_by_patient(rows)
     return [row for row in rows if chosen is Denominator.ALL_SLICES or row["reference_pixels"]]
+
+
+def is_volume(row: Row) -> bool:
+    """Return whether a row is of a whole volume, not of a slice."""
+    return row["slice"] is None
 
 
 def pool_by_patient(rows: Sequence[Row]) -> list[Row]:

@@ -39,7 +39,10 @@ class CaseRows(Protocol):
     keys: tuple[str, ...]
 
     def row(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Score one case, a batch's and an output's items by key."""
+        """Return what is kept of one case, a batch's and an output's items by key."""
+
+    def as_table(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """Return the table of all that was kept, which is ordered by patient and slice."""
 
     def summarize(self, rows: Sequence[Row]) -> Sequence[Summary | ClassificationSummary]:
         """Summarize all of them."""
@@ -78,6 +81,10 @@ class SegmentationRows:
         return segmentation_row(
             prediction, reference, patient=item["patient"], slice_number=int(item["slice"]), **self.scoring
         )
+
+    def as_table(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """Return the rows: each case has its own."""
+        return [dict(row) for row in rows]
 
     def summarize(self, rows: Sequence[Row]) -> list[Summary]:
         """Summarize over every denominator."""
@@ -121,6 +128,10 @@ class ClassificationRows:
             label, probability, patient=item["patient"], slice_number=int(item["slice"])
         )
 
+    def as_table(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """Return the rows: each case has its own."""
+        return [dict(row) for row in rows]
+
     def summarize(self, rows: Sequence[Row]) -> list[ClassificationSummary]:
         """Summarize every metric."""
         return summarize_classification(
@@ -136,7 +147,7 @@ class CaseTableHandler:
 
     Args:
         path: the table, CSV; replaced by the next evaluation.
-        rows: how cases become rows, `SegmentationRows` or `ClassificationRows`.
+        rows: how cases become rows: `SegmentationRows`, `ClassificationRows` or `volume_rows.VolumeRows`.
     """
 
     def __init__(self, path: str | Path, rows: CaseRows) -> None:
@@ -155,8 +166,9 @@ class CaseTableHandler:
         if not is_first():
             return
         rows.sort(key=lambda row: (row["patient"], row["slice"]))
-        write_case_table(self.path, rows, self.rows.columns)
-        summaries = self.rows.summarize(rows)
+        table = self.rows.as_table(rows)
+        write_case_table(self.path, table, self.rows.columns)
+        summaries = self.rows.summarize(table)
         write_summary(self.path.with_name(f"{self.path.stem}_summary.csv"), summaries)
         for summary in summaries:
             logger.info("%s", summary)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mcf_bundle.errors import ArgumentError
 from mcf_bundle.metrics.bootstrap import bootstrap_over_patients
 from mcf_bundle.metrics.case_table import Row
-from mcf_bundle.metrics.denominator import Denominator, as_denominator, counts_of, select_cases
+from mcf_bundle.metrics.denominator import Denominator, as_denominator, counts_of, is_volume, select_cases
 from mcf_bundle.metrics.empty_masks import EmptyPolicy
 from mcf_bundle.metrics.segmentation import DISTANCES, OVERLAPS
 
@@ -81,7 +81,7 @@ def summarize_segmentation(
         rows: rows of `SEGMENTATION_COLUMNS`, of one model.
         metrics: columns, from `METRICS`; None takes Dice, Jaccard, HD95 and ASD, and of the others those
             that the table has.
-        denominators: see `Denominator`; what does not pool is left out where pixels are pooled.
+        denominators: see `Denominator`; what does not pool is left out where pixels of slices are pooled.
         resamples: draws of the bootstrap.
         seed: seed of the draws.
 
@@ -95,7 +95,8 @@ def summarize_segmentation(
         check_metric(name)
     summaries = []
     for denominator in denominators:
-        names = [name for name in metrics if pools(name) or denominator != Denominator.PATIENTS]
+        pooled = denominator == Denominator.PATIENTS and not (rows and is_volume(rows[0]))
+        names = [name for name in metrics if pools(name) or not pooled]
         if names:
             chosen = select_cases(rows, denominator)
             summaries += summarize_cases(

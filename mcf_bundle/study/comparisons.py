@@ -11,12 +11,10 @@ import numpy as np
 
 from mcf_bundle.errors import ArgumentError, DataError
 from mcf_bundle.study.config import StudyConfig
-from mcf_bundle.study.measures import CLASSIFICATION_MEASURES, COMPARABLE, SEGMENTATION_MEASURES
+from mcf_bundle.study.measures import COMPARABLE, MEASURES
 from mcf_bundle.study.run_scores import RunScores
 from mcf_bundle.study.splits import BY_SLICE, CROSS_VALIDATION
 from mcf_bundle.study.statistics import PairedResult, PairedScores, Verdict, compare, holm, judge
-
-MEASURES = {**SEGMENTATION_MEASURES, **CLASSIFICATION_MEASURES}
 
 SECONDARY = {"segmentation": "dice", "classification": "accuracy"}
 """Measure of the secondary comparisons, by task of the model."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 
-from mcf_bundle.study.comparisons import MEASURES, Comparison
+from mcf_bundle.study.comparisons import Comparison
+from mcf_bundle.study.measures import MEASURES
 from mcf_bundle.study.statistics import Verdict
 from mcf_bundle.study.tables import in_points, points, unit_of
 

@@ -262,9 +262,10 @@ def generate(output_dir: Path, overrides: Mapping[str, Any], line: Sequence[str]
 def _train_and_evaluate(run: ModelRun, place: Workplace) -> str:
     model, arm, folder = place.config.models[run.model], place.config.arms[run.arm], place.folder.of(run.id)
     training, by_slice = folder / TRAINING_FOLDER, run.split.question == BY_SLICE
-    common = {**model.overrides, **_common(run, place), "seed": run.seed}
     settings = {
-        **common,
+        **model.overrides,
+        **_common(run, place),
+        "seed": run.seed,
         "ckpt_dir": str(training),
         "augmentation": arm.augmentation,
         "tumor_share": arm.tumor_share,
@@ -276,18 +277,33 @@ def _train_and_evaluate(run: ModelRun, place: Workplace) -> str:
     }
     _pretrain(arm.pretraining, settings, model.bundle, folder / PRETRAINED_FILE, place.line)
     _run_bundle(model.bundle, ("train.json",), settings, place.line)
+    evaluate(run, place)
+    return REMARK if by_slice else ""
+
+
+def evaluate(run: ModelRun, place: Workplace) -> None:
+    """Evaluate a model that is trained on the test patients of its split.
+
+    Raises:
+        LeakageError: its checkpoint knows a patient of an evaluation set.
+        McfError: for bad data.
+        RuntimeError: from MONAI, around an error of the run.
+    """
+    model, folder = place.config.models[run.model], place.folder.of(run.id)
+    ckpt, by_slice = folder / TRAINING_FOLDER / BEST, run.split.question == BY_SLICE
     if not by_slice:
-        refuse_leaks(training / BEST, place.datalists[run.split])
+        refuse_leaks(ckpt, place.datalists[run.split])
     evaluation = {
-        **common,
-        "ckpt": str(training / BEST),
+        **model.overrides,
+        **_common(run, place),
+        "seed": run.seed,
+        "ckpt": str(ckpt),
         "output_dir": str(folder),
         "split": TEST,
         "resamples": _RESAMPLES,
         **(evaluation_overrides(run.task) if by_slice else {}),
     }
     _run_bundle(model.bundle, ("train.json", "evaluate.json"), evaluation, place.line)
-    return REMARK if by_slice else ""
 
 
 def _pretrain(

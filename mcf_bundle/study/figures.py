@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcf_bundle.metrics.bootstrap import bootstrap_over_patients
-from mcf_bundle.study.comparisons import MEASURES, Arms, Cell, Group, missing_cells
+from mcf_bundle.study.comparisons import Arms, Cell, Group, missing_cells
+from mcf_bundle.study.measures import MEASURES
 from mcf_bundle.study.run_scores import RunScores
 
 
@@ -23,7 +24,7 @@ class ArmFigure:
         slices_of: which slices count.
         measure: name of the figure.
         over: what the mean is taken over.
-        unit: mm or pixel, or nothing for shares.
+        unit: mm, pixel or voxel, or nothing for shares.
         best: which side is better, high or low.
         value: mean over the seeds, each pooled over its folds; nan where it is not defined.
         low: lower end of the 95 % interval by bootstrap over patients; nan below two patients.
@@ -110,7 +111,7 @@ def _measure_arm(
     interval = bootstrap_over_patients(
         lambda rows: mean_over_seeds(by_seed(rows)), patients, resamples=resamples, seed=seed
     )
-    counts, unit = count_runs(runs), next(iter(runs.values())).unit
+    counts, units = count_runs(runs), next(iter(runs.values())).units
     means, names = mean_over_seeds(values), list(next(iter(runs.values())).sums)
     return [
         ArmFigure(
@@ -119,7 +120,7 @@ def _measure_arm(
             slices_of="all slices",
             measure=name,
             over=MEASURES[name].over,
-            unit=unit if MEASURES[name].unit == "distance" else MEASURES[name].unit,
+            unit=units[name],
             best=MEASURES[name].best,
             value=float(means[k]),
             low=float(interval.low[k]),

@@ -16,10 +16,11 @@ from mcf_bundle.study.config import StudyConfig
 from mcf_bundle.study.folder import StudyFolder
 from mcf_bundle.study.run_cases import RUN_COLUMNS
 from mcf_bundle.study.runs import ModelRun, Run
+from mcf_bundle.study.splits import BY_SLICE
 from mcf_bundle.training.classification_report import LEVEL_CASES_FILE
 
-CASES_FILE = "cases.csv"
-"""Name of a run's own per-case table."""
+CASES_FILE, VOLUMES_FILE = "cases.csv", "volumes.csv"
+"""Names of a run's own per-case tables."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Gathered:
         target: file in the study's folder.
         columns: of the source.
         required: whether every run has it.
+        by_slice: whether a split by slice has it.
     """
 
     task: str
@@ -39,10 +41,15 @@ class Gathered:
     target: str
     columns: Mapping[str, Column]
     required: bool = True
+    by_slice: bool = True
 
 
 GATHERED: Mapping[str, Gathered] = {
     "segmentation": Gathered("segmentation", CASES_FILE, "cases_segmentation.csv", SEGMENTATION_COLUMNS),
+    # A split by slice tears the volumes apart.
+    "volumes": Gathered(
+        "segmentation", VOLUMES_FILE, "cases_volumes.csv", SEGMENTATION_COLUMNS, by_slice=False
+    ),
     "classification": Gathered(
         "classification", CASES_FILE, "cases_classification.csv", CLASSIFICATION_COLUMNS
     ),
@@ -76,7 +83,7 @@ def gather(runs: Iterable[Run], folder: StudyFolder, config: StudyConfig) -> dic
         rows = [
             [*_describe(run), *fields]
             for run in models
-            if run.task == table.task
+            if run.task == table.task and (table.by_slice or run.split.question != BY_SLICE)
             for fields in _read(folder.of(run.id) / table.source, table)
         ]
         if rows:

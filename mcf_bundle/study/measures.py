@@ -21,7 +21,7 @@ class Measure:
     Attributes:
         title: what a table calls it.
         over: what the mean is taken over.
-        unit: nothing for shares; ``distance`` stands for the unit of the table, pixel or mm.
+        unit: nothing for shares; ``distance`` stands for the unit of the table: mm, pixel or voxel.
         best: which side is better, high or low.
         score: rows of one patient in one run -> (sum, weight); weight 0 where the patient does not count.
     """
@@ -49,9 +49,17 @@ def _of_tumor_slices(column: str) -> Callable[[Sequence[Row]], SumAndWeight]:
     return score
 
 
-def _of_volume(column: str) -> Callable[[Sequence[Row]], SumAndWeight]:
+def _of_pooled(column: str) -> Callable[[Sequence[Row]], SumAndWeight]:
     def score(rows: Sequence[Row]) -> SumAndWeight:
         return pool_by_patient(rows)[0][column], 1.0
+
+    return score
+
+
+def _of_volume(column: str) -> Callable[[Sequence[Row]], SumAndWeight]:
+    def score(rows: Sequence[Row]) -> SumAndWeight:
+        (row,) = rows
+        return row[column], 1.0
 
     return score
 
@@ -95,7 +103,7 @@ SEGMENTATION_MEASURES: Mapping[str, Measure] = {
         for name, (title, unit, best) in {**_SCORES, **_DISTANCES}.items()
     },
     **{
-        f"volume_{name}": Measure(title, str(Denominator.PATIENTS), unit, best, _of_volume(name))
+        f"volume_{name}": Measure(title, str(Denominator.PATIENTS), unit, best, _of_pooled(name))
         for name, (title, unit, best) in _SCORES.items()
     },
     "false_positive_area": Measure(
@@ -107,14 +115,18 @@ SEGMENTATION_MEASURES: Mapping[str, Measure] = {
 }
 """Of segmentation, by name; the first four count every patient once."""
 
+VOLUME_MEASURES: Mapping[str, Measure] = {
+    f"volume_{name}": Measure(title, "volumes of the patients", unit, best, _of_volume(name))
+    for name, (title, unit, best) in _DISTANCES.items()
+}
+"""Of segmentation, from one row a patient: what the slices' pixel counts do not tell."""
+
 CLASSIFICATION_MEASURES: Mapping[str, Measure] = {
     "accuracy": Measure("accuracy", "a patient's slices, then patients", "", "high", _of_patient(_right)),
 }
 """Of classification, by name; what does not follow from sums is in `classification_figures`."""
 
-COMPARABLE = tuple(
-    name
-    for name, measure in {**SEGMENTATION_MEASURES, **CLASSIFICATION_MEASURES}.items()
-    if measure.over.endswith(", then patients")
-)
+MEASURES = {**SEGMENTATION_MEASURES, **VOLUME_MEASURES, **CLASSIFICATION_MEASURES}
+
+COMPARABLE = tuple(name for name, measure in MEASURES.items() if measure.over.endswith(", then patients"))
 """Measures that give each patient one number in a run, so that two arms can be paired."""

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcf_bundle.generation.report_table import Table
-from mcf_bundle.study.comparisons import MEASURES, kind_of, real_only
+from mcf_bundle.study.comparisons import kind_of, real_only
 from mcf_bundle.study.config import GENERATED, StudyConfig
 from mcf_bundle.study.figures import ArmFigure
+from mcf_bundle.study.measures import MEASURES
 from mcf_bundle.study.splits import CROSS_VALIDATION
 from mcf_bundle.study.tables import StudyTable, plain, with_interval
 from mcf_bundle.training.classification_report import ALL

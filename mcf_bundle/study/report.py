@@ -53,6 +53,7 @@ def write_report(
     classification_csv: Path | None,
     config: StudyConfig,
     provenance: Mapping[str, Any],
+    volumes_csv: Path | None = None,
     levels_csv: Path | None = None,
     curves: Mapping[str, Mapping[str, Curve]] | None = None,
     pictures: Mapping[str, Path] | None = None,
@@ -70,6 +71,7 @@ def write_report(
         classification_csv: likewise of the classifiers.
         config: the study.
         provenance: versions, hashes, seeds, times, hardware; plain values at any depth.
+        volumes_csv: likewise of their volumes; None leaves distances of volumes out.
         levels_csv: gathered table of levels, see `read_levels`; None leaves level-matched slices out.
         curves: panel -> run -> pairs of step and value.
         pictures: caption -> PNG file.
@@ -88,7 +90,8 @@ def write_report(
         ArgumentError: the primary metric cannot be paired over patients, or a number is out of range.
     """
     folder = as_path(output_dir, "output_dir")
-    segmenters = group_runs(segmentation_runs(segmentation_csv) if segmentation_csv else [], config)
+    segmented_runs = segmentation_runs(segmentation_csv, volumes_csv) if segmentation_csv else []
+    segmenters = group_runs(segmented_runs, config)
     classifiers = group_runs(classification_runs(classification_csv) if classification_csv else [], config)
     groups = {**segmenters, **classifiers}
     primary = primary_comparison(groups, config, resamples=resamples, seed=seed)

@@ -141,6 +141,7 @@ def _report(tables: Mapping[str, Path], place: Workplace, provenance: Mapping[st
     write_report(
         place.folder.path,
         segmentation_csv=tables.get("segmentation"),
+        volumes_csv=tables.get("volumes"),
         classification_csv=tables.get("classification"),
         levels_csv=tables.get("levels"),
         curves=learning_curves(runs, place.folder, place.config),

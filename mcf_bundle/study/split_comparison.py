@@ -15,8 +15,8 @@ from mcf_bundle.generation.report_table import Table
 from mcf_bundle.metrics.bootstrap import bootstrap_over_patients
 from mcf_bundle.metrics.case_table import CLASSIFICATION_COLUMNS, SEGMENTATION_COLUMNS, Column, Row
 from mcf_bundle.metrics.classification import roc_auc
-from mcf_bundle.study.comparisons import MEASURES
 from mcf_bundle.study.config import StudyConfig
+from mcf_bundle.study.measures import MEASURES
 from mcf_bundle.study.run_cases import read_runs
 from mcf_bundle.study.splits import BY_SLICE, CROSS_VALIDATION
 from mcf_bundle.study.tables import StudyTable, with_interval

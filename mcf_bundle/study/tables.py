@@ -14,8 +14,9 @@ from typing import Any
 from mcf_bundle.atomic_file import write_text
 from mcf_bundle.errors import ArgumentError
 from mcf_bundle.generation.report_table import Cell, Table, format_cell
-from mcf_bundle.study.comparisons import MEASURES, Comparison
+from mcf_bundle.study.comparisons import Comparison
 from mcf_bundle.study.figures import ArmFigure
+from mcf_bundle.study.measures import MEASURES
 from mcf_bundle.training.classification_report import LEVEL_ALONE
 
 Record = Mapping[str, Any]
@@ -142,7 +143,7 @@ def _shown(comparisons: Sequence[Comparison]) -> Table:
 FIGURE_BLOCKS: Mapping[str, Sequence[str]] = {
     "Mean over a patient's tumor slices, then patients": ("dice", "jaccard", "hd95", "asd"),
     "Mean over tumor slices": ("slice_dice", "slice_jaccard", "slice_hd95", "slice_asd"),
-    "Pooled per patient": ("volume_dice", "volume_jaccard"),
+    "Volumes of the patients": ("volume_dice", "volume_jaccard", "volume_hd95", "volume_asd"),
     "Tumor-free slices": ("false_positive_area", "false_positive_share"),
 }
 """How the figures of segmentation are shown."""

@@ -25,6 +25,7 @@ from mcf_bundle.data.training_data import TrainingData
 from mcf_bundle.data.triplet_dataset import TripletDataset
 from mcf_bundle.errors import ArgumentError, CheckpointError, DataError, LeakageError
 from mcf_bundle.generation.writer import case_name, write_case
+from mcf_bundle.metrics.case_table import SEGMENTATION_COLUMNS, read_case_table
 from mcf_bundle.networks.checkpoint import hash_patient, read_checkpoint, save_checkpoint
 from mcf_bundle.networks.segmentation_networks import MAKERS, make_segmentation_network
 from tests.bundles.training_runs import differences, error_of, state
@@ -221,6 +222,12 @@ def test_an_evaluation_writes_every_slice_before_any_mean(
     tumor = [float(row["dice"]) for row in rows if int(row["reference_pixels"])]
     assert float(summary["dice", "tumor slices"]["mean"]) == pytest.approx(np.mean(tumor))
     assert {name for _, name in summary} == {"tumor slices", "all slices", "pooled per patient"}
+    volumes = read_case_table(tmp_path / "out" / "volumes.csv", SEGMENTATION_COLUMNS)
+    assert [(row["patient"], row["unit"]) for row in volumes] == [
+        (v.patient, "voxel") for v in data.volumes(TEST)
+    ]
+    pooled = float(summary["dice", "pooled per patient"]["mean"])
+    assert np.mean([row["dice"] for row in volumes]) == pytest.approx(pooled)
     assert not (tmp_path / "run").exists(), "an evaluation writes no checkpoint"
 
 

@@ -9,6 +9,7 @@ import torch
 from ignite.engine import Engine
 
 from mcf_bundle.metrics.handlers import CaseTableHandler, SegmentationRows
+from mcf_bundle.metrics.volume_rows import VolumeRows
 
 
 def cases() -> list[dict[str, Any]]:
@@ -19,9 +20,10 @@ def cases() -> list[dict[str, Any]]:
     ]
 
 
-def evaluate_cases(rank: int, path: Path, processes: int) -> None:
+def evaluate_cases(rank: int, folder: Path, processes: int) -> None:
     """Evaluate every n-th case; as a distributed sampler does, repeat the first to deal as many to each."""
     dealt = cases() + cases()[: -len(cases()) % processes]
     engine = Engine(lambda engine, batch: batch)
-    CaseTableHandler(path, SegmentationRows()).attach(engine)
+    CaseTableHandler(folder / "cases.csv", SegmentationRows()).attach(engine)
+    CaseTableHandler(folder / "volumes.csv", VolumeRows()).attach(engine)
     engine.run([dealt[rank::processes]], max_epochs=1)

@@ -154,8 +154,8 @@ def test_a_summary_without_lines_is_refused(tmp_path: Path) -> None:
 def test_two_processes_write_what_one_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)  # where spawned processes find the module
     dealt_cases = importlib.import_module("dealt_cases")
-    dealt_cases.evaluate_cases(0, tmp_path / "one.csv", 1)
-    idist.spawn("gloo", dealt_cases.evaluate_cases, args=(tmp_path / "two.csv", 2), nproc_per_node=2)
-    for name in ("", "_summary"):
-        one, two = (tmp_path / f"{processes}{name}.csv" for processes in ("one", "two"))
-        assert one.read_bytes() == two.read_bytes()
+    one, two = tmp_path / "one", tmp_path / "two"
+    dealt_cases.evaluate_cases(0, one, 1)
+    idist.spawn("gloo", dealt_cases.evaluate_cases, args=(two, 2), nproc_per_node=2)
+    for name in ("cases.csv", "cases_summary.csv", "volumes.csv", "volumes_summary.csv"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()

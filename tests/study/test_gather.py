@@ -15,12 +15,16 @@ from mcf_bundle.metrics.case_table import (
 )
 from mcf_bundle.study.config import StudyConfig
 from mcf_bundle.study.folder import StudyFolder
-from mcf_bundle.study.gather import CASES_FILE, gather
+from mcf_bundle.study.gather import CASES_FILE, VOLUMES_FILE, gather
 from mcf_bundle.study.run_cases import RUN_COLUMNS, read_runs
 from mcf_bundle.study.runs import ModelRun, list_runs
 from tests.study.studies import make_config
 
-COLUMNS = {"segmentation": SEGMENTATION_COLUMNS, "classification": CLASSIFICATION_COLUMNS}
+COLUMNS = {
+    "segmentation": SEGMENTATION_COLUMNS,
+    "volumes": SEGMENTATION_COLUMNS,
+    "classification": CLASSIFICATION_COLUMNS,
+}
 CONFIG = make_config(seeds=[2, 10])
 RUNS = list_runs(CONFIG)
 MODELS = [run for run in RUNS if isinstance(run, ModelRun)]
@@ -42,6 +46,9 @@ def folder(tmp_path: Path) -> StudyFolder:
     made = StudyFolder(tmp_path)
     for run in MODELS:
         write_case_table(made.of(run.id) / CASES_FILE, rows_of(run), COLUMNS[run.task])
+        if run.task == "segmentation":
+            volumes = [{**row, "case": row["patient"], "slice": None} for row in rows_of(run)[:2]]
+            write_case_table(made.of(run.id) / VOLUMES_FILE, volumes, SEGMENTATION_COLUMNS)
         finish(made, run, CONFIG)
     return made
 
@@ -51,11 +58,12 @@ def finish(folder: StudyFolder, run: ModelRun, config: StudyConfig) -> None:
 
 
 def test_every_case_stands_there_once_with_its_run(folder: StudyFolder) -> None:
-    for task, path in gather(RUNS, folder, CONFIG).items():
+    for name, path in gather(RUNS, folder, CONFIG).items():
+        task, cases = ("segmentation", 2) if name == "volumes" else (name, 3)
         with path.open(newline="") as file:
             header, *lines = csv.reader(file)
-        assert header == [*RUN_COLUMNS, *COLUMNS[task]]
-        assert len(lines) == 3 * sum(run.task == task for run in MODELS)
+        assert header == [*RUN_COLUMNS, *COLUMNS[name]]
+        assert len(lines) == cases * sum(run.task == task for run in MODELS)
         keys = {(*line[: len(RUN_COLUMNS)], line[header.index("case")]) for line in lines}
         assert len(keys) == len(lines)
 
@@ -108,7 +116,8 @@ def test_what_is_no_case_table_is_refused(folder: StudyFolder, text: str) -> Non
         gather(RUNS, folder, CONFIG)
 
 
-def test_a_missing_table_is_refused(folder: StudyFolder) -> None:
-    (folder.of(MODELS[0].id) / CASES_FILE).unlink()
+@pytest.mark.parametrize("name", [CASES_FILE, VOLUMES_FILE])
+def test_a_missing_table_is_refused(folder: StudyFolder, name: str) -> None:
+    (folder.of(MODELS[0].id) / name).unlink()
     with pytest.raises(DataError, match="cannot be read"):
         gather(RUNS, folder, CONFIG)

@@ -59,6 +59,43 @@ def test_what_cannot_be_trusted_is_refused_with_its_name(problem: str, tmp_path:
         segmentation_runs(broken(problem, tmp_path))
 
 
+def volume(patient: str, **changes: object) -> dict[str, object]:
+    row = {**segmentation_row(patient, 0, 0.5), "unit": "voxel", "hd95": 3.0, "asd": 1.0}
+    return {**run("a", 0, 0), **row, "case": patient, "slice": "", **changes}
+
+
+def test_volumes_stand_beside_the_slices_of_their_run(tmp_path: Path) -> None:
+    rows = [{**run("a", 0, 0), **segmentation_row(p, n, 0.5)} for p in "pq" for n in range(2)]
+    volumes = [volume("p", hd95=5.0), volume("q")]
+    paths = [write_gathered(tmp_path / f"{n}.csv", table) for n, table in enumerate((rows, volumes))]
+    (found,) = segmentation_runs(*paths)
+    assert found.sums["volume_hd95"].tolist() == [5, 3]
+    assert found.weights["volume_asd"].tolist() == [1, 1]
+    assert (found.units["hd95"], found.units["volume_hd95"], found.units["volume_dice"]) == (
+        "pixel",
+        "voxel",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("volumes", "problem"),
+    [
+        ([volume("p")], "lacks volumes of its patients"),
+        ([volume("p"), volume("q", slice=3)], "case q of the run .* is a slice"),
+        ([volume("p"), volume("q", unit="mm")], "has distances in mm, others have voxel"),
+        ([volume("p", arm="b"), volume("q", arm="b")], "lacks volumes of its patients"),
+    ],
+)
+def test_volumes_that_are_not_those_of_the_slices_are_refused(
+    tmp_path: Path, volumes: list[dict[str, object]], problem: str
+) -> None:
+    rows = [{**run("a", 0, 0), **segmentation_row(p, n, 0.5)} for p in "pq" for n in range(2)]
+    paths = [write_gathered(tmp_path / f"{n}.csv", table) for n, table in enumerate((rows, volumes))]
+    with pytest.raises(DataError, match=problem):
+        segmentation_runs(*paths)
+
+
 def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = write_gathered(tmp_path / "cases.csv", segmentation_rows({"real_only": 0.0}))
     with pytest.raises(DataError, match="expected the columns"):

@@ -47,7 +47,7 @@ from tests.long.killing import see_through
 from tests.study.studies import make_config, smoke_config
 
 KILLS = 2
-TABLES = ("cases_segmentation.csv", "cases_classification.csv", "cases_levels.csv")
+TABLES = ("cases_segmentation.csv", "cases_volumes.csv", "cases_classification.csv", "cases_levels.csv")
 
 
 CONFIG = smoke_config()
