@@ -47,7 +47,8 @@ def interval(row: Mapping[str, str], value: str, digits: int) -> str:
 
 def segmentation_lines(split: str) -> list[str]:
     """Return a split's lines of the table of the segmenter."""
-    rows = stored("segmentation", split, "metric", "denominator")
+    keys = ("metric", "denominator")
+    rows = {**stored("segmentation", split, *keys), **stored("segmentation_volumes", split, *keys)}
     lines = []
     for denominator in DENOMINATORS:
         for metric in SEGMENTATION:

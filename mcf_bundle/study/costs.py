@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -59,7 +60,7 @@ def cost_table(runs: Sequence[Run], records: Mapping[str, Mapping[str, Any]]) ->
 
 
 def _hours(names: Iterable[str], records: Mapping[str, Mapping[str, Any]]) -> float:
-    return sum(records[name]["seconds"] for name in names) / 3600
+    return math.fsum(records[name]["seconds"] for name in names) / 3600  # exact in any order
 
 
 def _shown(line: Mapping[str, Any]) -> tuple[str, str]:
