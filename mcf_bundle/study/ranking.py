@@ -36,6 +36,7 @@ from mcf_bundle.resources import bundle_root
 from mcf_bundle.study.execution import generate
 from mcf_bundle.study.folder import StudyFolder
 from mcf_bundle.study.ranking_config import RankingConfig, Setting
+from mcf_bundle.study.ranking_plot import draw_ranking
 from mcf_bundle.study.splits import patients_of
 from mcf_bundle.study.tables import StudyTable, with_interval, write_tables
 
@@ -44,7 +45,7 @@ logger = logging.getLogger(__name__)
 IMAGES_FOLDER, MEASURES_FOLDER = "images", "measures"
 """Folders of a setting: a generation's output, and its evaluation."""
 
-FINALISTS_FILE = "finalists.json"
+FINALISTS_FILE, PLOT_FILE = "finalists.json", "plots/ranking.svg"
 
 NOTE = (
     "Validation patients alone; no test patient was measured. Label consistency: mean Dice of a frozen "
@@ -114,7 +115,7 @@ class Ranked:
 def rank_settings(
     config: RankingConfig, dataset_dir: Path, output_dir: Path, *, line: Sequence[str] = ()
 ) -> list[Ranked]:
-    """Generate and measure what is left of the settings, rank them, and write tables and finalists.
+    """Generate and measure what is left of the settings, rank them, and write tables, plot and finalists.
 
     Several processes that are started on one folder share the settings.
 
@@ -147,6 +148,7 @@ def rank_settings(
         measured = [read_measures(setting, folder.of(setting.id)) for setting in config.settings]
         ranked = rank(measured, config.finalists)
         write_tables(folder.path / "tables", [ranking_table(ranked)])
+        write_text(folder.path / PLOT_FILE, draw_ranking(ranked))
         chosen = [item for item in ranked if item.finalist]
         if not chosen:
             problem = "no setting has enough images that pass the gate"

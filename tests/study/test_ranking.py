@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -30,6 +31,7 @@ from mcf_bundle.resources import config_path
 from mcf_bundle.study import ranking
 from mcf_bundle.study.ranking import Figure, Measured, rank, rank_settings, ranking_table
 from mcf_bundle.study.ranking_config import RankingConfig, Setting, read_ranking
+from mcf_bundle.study.ranking_plot import draw_ranking
 from mcf_bundle.study.splits import make_datalists, write_datalists
 from tests.generation.bundle_runs import OPEN_GATE, gate, make_workflow
 from tests.study.studies import make_config
@@ -243,3 +245,26 @@ def test_the_command_asks_for_its_config(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_reference_of_other_splits_is_refused(reference: Any, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="reference: expected a list of validation and test"):
         ImageEvaluation("data", "run", str(tmp_path), reference=reference)
+
+
+# --- The drawing --------------------------------------------------------------------------------------
+
+
+def test_the_drawing_has_a_row_for_each_setting_and_fills_the_finalists() -> None:
+    found = [measured("a", 0.9, 0.3, 0.3), measured("b", 0.8, 0.1, 0.6), measured("c", math.nan, 0.2, 0.9)]
+    drawing = ElementTree.fromstring(draw_ranking(rank(found, 1)))
+    texts = [text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[:3] == ["b", "a", "c"]
+    dots = list(drawing.iter("{http://www.w3.org/2000/svg}circle"))
+    assert [dot.get("fill") for dot in dots] == [
+        *("#0f6b75", "#fff"),  # the third has no label consistency
+        *("#0f6b75", "#fff", "#fff"),
+        *("#0f6b75", "#fff", "#fff"),
+    ]
+    kid = [float(str(dot.get("cx"))) for dot in dots[2:5]]
+    assert kid[0] < kid[2] < kid[1], "0.1, 0.2 and 0.3 from left to right"
+
+
+def test_a_ranking_without_any_figure_is_drawn_too() -> None:
+    nothing = [measured("a", math.nan, math.nan, math.nan)]
+    assert "circle" not in draw_ranking(rank(nothing, 1))

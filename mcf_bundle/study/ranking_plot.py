@@ -1,0 +1,72 @@
+"""A ranking as a drawing: what each setting scored, with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mcf_bundle.study.ranking import Figure, Ranked
+
+LEFT, PANEL, GAP, ROW, TOP = 330, 200, 30, 24, 40
+"""Width of the names and of a panel, distance of panels, height of a row and of the titles."""
+
+PANELS = (
+    ("consistency", "label consistency, Dice", "high is good", None),
+    ("kid", "KID of crops", "low is good", None),
+    ("texture", "texture AUC", "0.5 is good", 0.5),
+)
+"""Figure, title, which side is good, and where a line helps."""
+
+WIDTH = LEFT + len(PANELS) * (PANEL + GAP)
+
+
+def draw_ranking(ranked: Sequence[Ranked]) -> str:
+    """Draw settings, a row each in their order, with a panel for each figure, as SVG.
+
+    Args:
+        ranked: best first; at least one.
+
+    Returns:
+        An ``<svg>`` element without script and without address. Dots are figures, lines 95 % intervals; the
+        dots of finalists are filled. A setting without a figure has an empty row.
+    """
+    bottom = TOP + ROW * len(ranked)
+    middle = left + PANEL / 2
+    parts = [f'<text x="{middle}" y="18" text-anchor="middle" font-size="12">{escape(title)}</text>']
+    for value, anchor in ((low, "start"), (high, "end")):
+        parts.append(
+            f'<text x="{x(value):.1f}" y="{bottom + 18}" text-anchor="{anchor}" font-size="11" '
+            f'fill-opacity=".7">{value:.3g}</text>'
+        )
+    parts.append(f'<path d="M{left} {bottom}h{PANEL}" stroke="currentColor" stroke-opacity=".3"/>')
+    if line is not None:
+        parts.append(
+            f'<path d="M{x(line):.1f} {TOP}V{bottom}" stroke="currentColor" stroke-opacity=".3" '
+            'stroke-dasharray="4"/>'
+        )
+    for row, (figure, full) in enumerate(zip(figures, filled, strict=True)):
+        if not math.isfinite(figure.value):
+            continue
+        y = _y(row)
+        if math.isfinite(figure.low):
+            path = f"M{x(figure.low):.1f} {y:.1f}H{x(figure.high):.1f}"
+            parts.append(f'<path d="{path}" stroke="#0f6b75" stroke-width="2"/>')
+        fill = "#0f6b75" if full else "#fff"
+        parts.append(
+            f'<circle cx="{x(figure.value):.1f}" cy="{y:.1f}" r="4.5" fill="{fill}" stroke="#0f6b75" '
+            'stroke-width="2"/>'
+        )
+    return "".join(parts)
+
+
+def _y(row: int) -> float:
+    return TOP + ROW * (row + 0.5)
+
+
+def _words(item: Ranked) -> str:
+    found = item.measured
+    figures = ", ".join(f"{title} {getattr(found, name).value:.3g}" for name, title, _, _ in PANELS)
+    return f"{found.setting.name}: {figures}"
