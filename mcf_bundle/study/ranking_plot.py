@@ -34,6 +34,40 @@ def draw_ranking(ranked: Sequence[Ranked]) -> str:
         dots of finalists are filled. A setting without a figure has an empty row.
     """
     bottom = TOP + ROW * len(ranked)
+    parts = [
+        f'<text x="{LEFT - 14}" y="{_y(row) + 4:.0f}" text-anchor="end" '
+        f'font-weight="{600 if item.finalist else 400}">{escape(item.measured.setting.name)}</text>'
+        for row, item in enumerate(ranked)
+    ]
+    filled = [item.finalist for item in ranked]
+    for number, (name, title, good, line) in enumerate(PANELS):
+        figures: list[Figure] = [getattr(item.measured, name) for item in ranked]
+        left = LEFT + number * (PANEL + GAP)
+        parts.append(_panel(left, bottom, f"{title} ({good})", line, figures, filled))
+    words = escape("; ".join(map(_words, ranked)), quote=True)
+    return (
+        f'<svg role="img" aria-label="{words}" viewBox="0 0 {WIDTH} {bottom + 30}" fill="currentColor" '
+        'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" font-size="13" '
+        f'style="background:#fff;color:#1c2024">{"".join(parts)}</svg>\n'
+    )
+
+
+def _panel(
+    left: float,
+    bottom: float,
+    title: str,
+    line: float | None,
+    figures: Sequence[Figure],
+    filled: Sequence[bool],
+) -> str:
+    values = [v for f in figures for v in (f.value, f.low, f.high) if math.isfinite(v)]
+    values += [] if line is None else [line]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    span = high - low or 1.0
+
+    def x(value: float) -> float:
+        return left + PANEL * (value - low) / span
+
     middle = left + PANEL / 2
     parts = [f'<text x="{middle}" y="18" text-anchor="middle" font-size="12">{escape(title)}</text>']
     for value, anchor in ((low, "start"), (high, "end")):
