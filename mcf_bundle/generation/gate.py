@@ -147,7 +147,7 @@ def fit_limits(
     from training patients, whom the gate's classifier has seen. Where more than 5 % of the training or of the
     validation tumors would be rejected, the figure that rejects most of them is extended to the same
     percentiles of theirs, then the next one; if that is not enough, half as far from the ends, and to the
-    extremes. These numbers are the rules' defaults. Limits that the rules give are taken as they are.
+    extremes. These numbers are the rules' defaults; a rule leaves the validation tumors out of it. Limits that the rules give are taken as they are.
 
     Args:
         training: figures of real training tumors.
@@ -163,7 +163,7 @@ def fit_limits(
     margin = rules.small_sample
     ranges = {**_percentile_ranges(training, (low, high), margin), **given}
     relaxed: list[str] = []
-    for tumors in (validation, training):
+    for tumors in (validation, training) if rules.validation_widens else (training,):
         for percentiles in ((low, high), (low / 2, (high + 100) / 2), (0.0, 100.0)):
             offered = _percentile_ranges(tumors, percentiles, margin)
             offered = {name: limits for name, limits in offered.items() if name not in given}

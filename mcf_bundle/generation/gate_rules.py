@@ -7,7 +7,14 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from mcf_bundle.arguments import check_count, check_fields, check_number, check_range, check_share
+from mcf_bundle.arguments import (
+    check_count,
+    check_fields,
+    check_flag,
+    check_number,
+    check_range,
+    check_share,
+)
 from mcf_bundle.errors import ArgumentError
 from mcf_bundle.generation.contrast import Limits, check_limits
 from mcf_bundle.generation.wording import FIGURES
@@ -23,6 +30,8 @@ class GateRules:
             percentiles of few values lie inside the true ones.
         max_real_rejection: fitted limits are widened where they reject a larger share of the real training or
             validation tumors.
+        validation_widens: whether validation tumors widen limits too; if not, their rejection is reported
+            and changes nothing.
         max_change_outside: largest mean absolute change of the head outside the grown mask, normalized
             intensity.
         min_probability_rise: least rise of P(tumor) over the host's, see `gate.probability_rise`.
@@ -39,6 +48,7 @@ class GateRules:
     percentiles: tuple[float, float] = (1.0, 99.0)
     small_sample: float = 10.0
     max_real_rejection: float = 0.05
+    validation_widens: bool = True
     max_change_outside: float = 0.03
     min_probability_rise: float = 0.05
     limits: Mapping[str, Limits] = field(default_factory=dict)
@@ -52,6 +62,7 @@ class GateRules:
                 "percentiles": partial(check_range, least=0, most=100),
                 "small_sample": partial(check_number, least=0),
                 "max_real_rejection": check_share,
+                "validation_widens": check_flag,
                 "max_change_outside": check_share,
                 "min_probability_rise": partial(check_number, least=-1, most=1),
                 "limits": _check_figures,

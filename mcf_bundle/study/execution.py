@@ -248,7 +248,12 @@ def generate(output_dir: Path, overrides: Mapping[str, Any], line: Sequence[str]
         RuntimeError: from MONAI, around an error of the run.
     """
     # Trainings and evaluations have to recognize whom an image shows; the images stay in the study's folder.
-    own = {"output_dir": str(output_dir), "provenance": FULL}
+    # Validation patients judge the images: the gate knows training patients alone.
+    own = {
+        "output_dir": str(output_dir),
+        "provenance": FULL,
+        "gate_rules#validation_widens": False,
+    }
     try:
         _run_bundle(GENERATOR_BUNDLE, ("inference.json",), {**overrides, **own}, line)
     except Exception as error:

@@ -184,6 +184,16 @@ def test_tumors_without_a_figure_do_not_count_for_its_limits() -> None:
     assert limits.ranges["flair_rim"] == (0.5, 0.5)
 
 
+def test_validation_tumors_change_nothing_where_the_rules_leave_them_out() -> None:
+    training, validation = random_figures(0, 120), random_figures(1, 60, 2.0)
+    rules = GateRules(validation_widens=False)
+    alone, beside = fit_limits(training, (), rules), fit_limits(training, validation, rules)
+    assert beside.ranges == alone.ranges
+    assert beside.relaxed == alone.relaxed
+    assert beside.rejects_validation > 0.5
+    assert fit_limits(training, validation).ranges != alone.ranges
+
+
 def test_undefined_figures_of_validation_tumors_end_the_fit() -> None:
     limits = fit_limits(uniform("flair_rim"), [{"flair_rim": float("nan")}] * 4)
     assert limits.rejects_validation == 1.0
