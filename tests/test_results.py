@@ -23,6 +23,7 @@ CLASSIFICATION = (
 )
 SETS = (
     ("all slices", "classifier"),
+    ("all slices", "level alone"),
     ("level-matched slices", "classifier"),
     ("level-matched slices", "level alone"),
 )

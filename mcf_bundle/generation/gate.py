@@ -147,7 +147,8 @@ def fit_limits(
     from training patients, whom the gate's classifier has seen. Where more than 5 % of the training or of the
     validation tumors would be rejected, the figure that rejects most of them is extended to the same
     percentiles of theirs, then the next one; if that is not enough, half as far from the ends, and to the
-    extremes. These numbers are the rules' defaults; a rule leaves the validation tumors out of it. Limits that the rules give are taken as they are.
+    extremes. These numbers are the rules' defaults; a rule leaves the validation tumors out of it. Limits
+    that the rules give are taken as they are.
 
     Args:
         training: figures of real training tumors.

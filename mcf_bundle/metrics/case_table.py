@@ -67,6 +67,7 @@ LEVEL_COLUMNS = {
     **CASE_COLUMNS,
     "label": CLASSIFICATION_COLUMNS["label"],
     "probability": Column(float, "tumor frequency of the training patients at this axial level, 0 to 1"),
+    "leveled": Column(int, "1 if the slice counts as one with a reliable level, 0 if not"),
     "matched": Column(int, "1 if the slice is one of the level-matched, 0 if not"),
 }
 

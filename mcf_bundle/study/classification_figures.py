@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mcf_bundle.errors import DataError
 from mcf_bundle.metrics.bootstrap import bootstrap_over_patients
 from mcf_bundle.metrics.case_table import LEVEL_COLUMNS, Row
 from mcf_bundle.metrics.classification import CLASSIFICATION_METRICS, classification_scores
@@ -46,25 +47,36 @@ def classify_arms(
     Args:
         group: which.
         arms: its runs.
-        levels: of each run whose patients have a reliable level; empty leaves the level-matched slices and
-            the level-only classifier out.
+        levels: of each run's slices; empty leaves the level-matched slices and the level-only classifier out.
         seeds: that every fold should have.
         resamples: draws of the bootstrap over patients.
         seed: seed of the draws.
+
+    Raises:
+        DataError: the levels are not those of the slices.
     """
+    if levels:
+        _check_levels(arms, levels)
     figures = []
     subsets: dict[str, Callable[[RunScores, str], bool]] = {ALL: lambda run, case: True}
     if levels:
-        subsets[LEVELED] = lambda run, case: case in levels.get(run.run, {})
-        subsets[MATCHED] = lambda run, case: bool(levels.get(run.run, {}).get(case, {}).get("matched"))
+        subsets[LEVELED] = lambda run, case: bool(levels[run.run][case]["leveled"])
+        subsets[MATCHED] = lambda run, case: bool(levels[run.run][case]["matched"])
     for name, chooses in subsets.items():
         tables = {arm: _Table(runs, chooses, _predicted) for arm, runs in arms.items()}
-        if name != ALL:
+        if levels:
             tables[LEVEL_ALONE] = _level_table(arms, levels, chooses)
         for arm, table in tables.items():
             missing = () if arm == LEVEL_ALONE else missing_cells(arms, [arm], seeds)
             figures += table.figures(group, arm, name, missing, resamples, seed)
     return figures
+
+
+def _check_levels(arms: Arms, levels: Levels) -> None:
+    for run in (run for runs in arms.values() for run in runs.values()):
+        if set(levels.get(run.run, ())) != set(run.cases):
+            problem = f"the run '{run.run}' lacks levels of its slices"
+            raise DataError("the table of levels", problem, "evaluate the run again")
 
 
 def _predicted(run: RunScores, place: int) -> float:

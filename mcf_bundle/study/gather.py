@@ -32,7 +32,6 @@ class Gathered:
         source: file in a run's folder.
         target: file in the study's folder.
         columns: of the source.
-        required: whether every run has it.
         by_slice: whether a split by slice has it.
     """
 
@@ -40,7 +39,6 @@ class Gathered:
     source: str
     target: str
     columns: Mapping[str, Column]
-    required: bool = True
     by_slice: bool = True
 
 
@@ -53,8 +51,7 @@ GATHERED: Mapping[str, Gathered] = {
     "classification": Gathered(
         "classification", CASES_FILE, "cases_classification.csv", CLASSIFICATION_COLUMNS
     ),
-    # A run whose patients have no reliable level has none.
-    "levels": Gathered("classification", LEVEL_CASES_FILE, "cases_levels.csv", LEVEL_COLUMNS, required=False),
+    "levels": Gathered("classification", LEVEL_CASES_FILE, "cases_levels.csv", LEVEL_COLUMNS),
 }
 """What is gathered, by name."""
 
@@ -107,8 +104,6 @@ def _describe(run: ModelRun) -> list[str]:
 
 def _read(path: Path, table: Gathered) -> list[list[str]]:
     """Read a run's table as text, so that no digit changes."""
-    if not table.required and not path.exists():
-        return []
     columns = table.columns
     try:
         with path.open(encoding="utf-8", newline="") as file:

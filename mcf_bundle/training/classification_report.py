@@ -11,10 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ignite.engine import Engine, Events
+from numpy.typing import NDArray
 
 from mcf_bundle.arguments import as_path
 from mcf_bundle.atomic_file import write_text
+from mcf_bundle.data.case import Case
 from mcf_bundle.data.generated_case import is_generated
 from mcf_bundle.data.level_matching import level_only_scores, match_levels
 from mcf_bundle.data.splits import TRAIN
@@ -43,9 +46,8 @@ def level_tables(
 ) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
     """Return the per-case tables that an evaluation is summarized on, by (slices, whose probability).
 
-    Tumors occur at mid-brain, so the level of a slice in the head tells much about it. Where patients have a
-    reliable level, the table also holds a classifier that knows nothing else: the training patients'
-    frequency of tumor at the slice's level. On level-matched slices that one is near chance.
+    Tumors occur at mid-brain, so the level of a slice in the head tells much about it. Beside the classifier
+    stands one that knows nothing else, see `level_alone`. On level-matched slices that one is near chance.
 
     Args:
         rows: per-case table of the classifier.
@@ -53,11 +55,11 @@ def level_tables(
         split: whose slices were evaluated.
 
     Returns:
-        `all slices` (the classifier's alone), and `slices with a level` and `level-matched slices` (tumor
-        slices, and tumor-free ones away from tumors) for both. Without such slices the key is left out.
+        `all slices`, `slices with a level` (of patients with a reliable one: tumor slices, and tumor-free
+        ones away from tumors) and `level-matched slices` (of these, as many with as without at each level),
+        for both. Without such slices the key is left out.
     """
-    training = [item for item in data.leveled_slices(TRAIN) if not is_generated(item.ref.volume.patient)]
-    frequency = [item.level for item in training], [int(item.ref.label) for item in training]
+    guesses = level_alone(data, split)
     levels = {}
     for item in data.leveled_slices(split):
         volume = item.ref.volume
@@ -66,27 +68,64 @@ def level_tables(
     leveled = [row for row in rows if row["case"] in levels]
     labels = [row["label"] for row in leveled]
     matched = match_levels(leveled, labels, [levels[row["case"]] for row in leveled], repeat=False)
-    tables: dict[tuple[str, str], list[Mapping[str, Any]]] = {(ALL, CLASSIFIER): list(rows)}
-    for name, table in ((LEVELED, leveled), (MATCHED, matched)):
+    tables: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for name, table in ((ALL, rows), (LEVELED, leveled), (MATCHED, matched)):
         if table:
-            guesses = level_only_scores(*frequency, [levels[row["case"]] for row in table])
             tables[name, CLASSIFIER] = list(table)
-            tables[name, LEVEL_ALONE] = [
-                {**row, "probability": float(guess)} for row, guess in zip(table, guesses, strict=True)
-            ]
+            tables[name, LEVEL_ALONE] = [{**row, "probability": guesses[row["case"]]} for row in table]
     return tables
+
+
+def level_alone(data: TrainingData, split: str) -> dict[str, float]:
+    """Return how often the training patients have tumor at the level of each slice of a split.
+
+    A patient without a reliable level is judged by the place of each slice among its slices, 0 to 1, which
+    every patient has.
+
+    Args:
+        data: the patients.
+        split: whose slices.
+
+    Returns:
+        Frequency by name of the case, in [0, 1].
+    """
+    training = [case for case in data.cases(TRAIN) if not is_generated(case.patient)]
+    reliable = [case for case in training if case.level_is_reliable]
+    by_level = [level for case in reliable for level in case.level], _labels(reliable)
+    by_place = [place for case in training for place in _places(case)], _labels(training)
+    found = {}
+    for case in data.cases(split):
+        use_level = case.level_is_reliable and bool(reliable)
+        known, asked = (by_level, case.level) if use_level else (by_place, _places(case))
+        scores = level_only_scores(*known, asked.tolist())
+        for number, score in zip(case.volume.slice_numbers, scores, strict=True):
+            found[case_columns(case.patient, number)["case"]] = float(score)
+    return found
+
+
+def _places(case: Case) -> NDArray[np.float64]:
+    return np.linspace(0, 1, len(case.level))
+
+
+def _labels(cases: Sequence[Case]) -> list[int]:
+    return [int(label) for case in cases for label in case.volume.labels]
 
 
 def level_rows(
     tables: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]],
 ) -> list[Mapping[str, Any]]:
-    """Return rows of `LEVEL_COLUMNS`, one for each slice with a level; none without such slices.
+    """Return rows of `LEVEL_COLUMNS`, one for each slice.
 
     Args:
         tables: see `level_tables`.
     """
-    matched = {row["case"] for row in tables.get((MATCHED, LEVEL_ALONE), ())}
-    return [{**row, "matched": int(row["case"] in matched)} for row in tables.get((LEVELED, LEVEL_ALONE), ())]
+    leveled, matched = (
+        {row["case"] for row in tables.get((slices, LEVEL_ALONE), ())} for slices in (LEVELED, MATCHED)
+    )
+    return [
+        {**row, "leveled": int(row["case"] in leveled), "matched": int(row["case"] in matched)}
+        for row in tables[ALL, LEVEL_ALONE]
+    ]
 
 
 class ClassificationReport:
@@ -95,7 +134,7 @@ class ClassificationReport:
     Attach it after the handler that writes the table.
 
     Args:
-        folder: where `LEVELS_FILE` and `REPORT_FILE` go, and `LEVEL_CASES_FILE` if slices have a level.
+        folder: where `LEVELS_FILE`, `LEVEL_CASES_FILE` and `REPORT_FILE` go.
         cases: the per-case table.
         data: the patients.
         split: whose slices are evaluated.
@@ -140,9 +179,7 @@ class ClassificationReport:
             )
             for key, table in tables.items()
         }
-        of_levels = level_rows(tables)
-        if of_levels:
-            write_case_table(self.folder / LEVEL_CASES_FILE, of_levels, LEVEL_COLUMNS)
+        write_case_table(self.folder / LEVEL_CASES_FILE, level_rows(tables), LEVEL_COLUMNS)
         write_text(self.folder / LEVELS_FILE, _as_csv(summaries))
         write_text(self.folder / REPORT_FILE, json.dumps(self._report(summaries), indent=1) + "\n")
         for (slices, scores), found in summaries.items():

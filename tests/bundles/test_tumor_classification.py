@@ -6,7 +6,9 @@ import csv
 import functools
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mcf_bundle.data.classification_slices import choose_slices
 from mcf_bundle.data.generated_case import is_generated
+from mcf_bundle.data.level_matching import BIN_WIDTH
 from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.data.training_data import TrainingData
 from mcf_bundle.errors import ArgumentError, CheckpointError, DataError, LeakageError
@@ -311,7 +314,28 @@ def test_level_matched_slices_are_the_ones_that_level_alone_cannot_tell(phantom_
             assert all(0 <= row["probability"] <= 1 for row in table)
         if slices == classification_report.MATCHED:
             assert 2 * sum(labels) == len(labels) > 0
-    assert len(found[classification_report.ALL, classification_report.CLASSIFIER]) == len(rows)
+    for scores in (classification_report.CLASSIFIER, classification_report.LEVEL_ALONE):
+        assert len(found[classification_report.ALL, scores]) == len(rows)
+
+
+def test_without_reliable_levels_the_place_among_the_slices_stands_in(
+    phantom_cohort: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = TrainingData(phantom_cohort)
+    doubted = {
+        split: [replace(case, level_is_reliable=False) for case in data.cases(split)]
+        for split in ("train", "test")
+    }
+    monkeypatch.setattr(data, "cases", doubted.__getitem__)
+    found = classification_report.level_alone(data, "test")
+    counts: dict[int, list[bool]] = defaultdict(list)
+    for case in doubted["train"]:
+        for place, label in zip(np.linspace(0, 1, len(case.level)), case.volume.labels, strict=True):
+            counts[int(place // BIN_WIDTH)].append(bool(label))
+    for case in doubted["test"]:
+        for place, number in zip(np.linspace(0, 1, len(case.level)), case.volume.slice_numbers, strict=True):
+            expected = np.mean(counts[int(place // BIN_WIDTH)])
+            assert found[f"{case.patient}_{number}"] == pytest.approx(expected)
 
 
 # --- Inference -------------------------------------------------------------------------------------

@@ -149,15 +149,9 @@ def classification_rows(seed: int = 0) -> tuple[list[dict[str, Any]], list[dict[
                             **case_columns(f"p{patient:02}", number),
                         }
                         rows.append({**one, "label": label, "probability": 1 / (1 + np.exp(-logit))})
-                        if number:
-                            levels.append(
-                                {
-                                    **one,
-                                    "label": label,
-                                    "probability": (5 * number % SLICES) / SLICES,
-                                    "matched": int(number > 1),
-                                }
-                            )
+                        guess = (5 * number % SLICES) / SLICES
+                        chosen = {"leveled": int(number > 0), "matched": int(number > 1)}
+                        levels.append({**one, "label": label, "probability": guess, **chosen})
     return rows, levels
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mcf_bundle.errors import DataError
 from mcf_bundle.metrics.case_table import CLASSIFICATION_COLUMNS, LEVEL_COLUMNS
 from mcf_bundle.metrics.classification_summary import summarize_classification
 from mcf_bundle.metrics.summary import summarize_segmentation
@@ -93,7 +94,8 @@ def test_classifiers_get_what_their_evaluation_writes_and_the_level_its_own_row(
     for arm, slices, table in (
         ("mcf", ALL, of_run),
         ("mcf", MATCHED, [row for row in of_run if row["case"] in matched]),
-        (LEVEL_ALONE, LEVELED, guesses),
+        (LEVEL_ALONE, ALL, guesses),
+        (LEVEL_ALONE, LEVELED, [row for row in guesses if row["leveled"]]),
         (LEVEL_ALONE, MATCHED, [row for row in guesses if row["matched"]]),
     ):
         for summary in summarize_classification(table, resamples=30):
@@ -102,7 +104,15 @@ def test_classifiers_get_what_their_evaluation_writes_and_the_level_its_own_row(
                 (summary.value, summary.low, summary.high), nan_ok=True
             )
             assert figure.tumor_slices + figure.tumor_free_slices == summary.n
-    assert (LEVEL_ALONE, ALL, "auc") not in found
+
+
+def test_levels_of_other_slices_are_refused(tmp_path: Path) -> None:
+    rows, levels = classification_rows()
+    path = write_gathered(tmp_path / "cases.csv", rows, CLASSIFICATION_COLUMNS)
+    level_path = write_gathered(tmp_path / "levels.csv", levels[:-1], LEVEL_COLUMNS)
+    ((group, arms),) = group_runs(classification_runs(path), CONFIG).items()
+    with pytest.raises(DataError, match="lacks levels of its slices"):
+        classify_arms(group, arms, read_levels(level_path), seeds=CONFIG.seeds)
 
 
 def test_figures_are_the_mean_over_the_seeds_with_their_spread(tmp_path: Path) -> None:

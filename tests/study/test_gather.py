@@ -9,6 +9,7 @@ import pytest
 from mcf_bundle.errors import DataError, StudyError
 from mcf_bundle.metrics.case_table import (
     CLASSIFICATION_COLUMNS,
+    LEVEL_COLUMNS,
     SEGMENTATION_COLUMNS,
     classification_row,
     write_case_table,
@@ -18,12 +19,14 @@ from mcf_bundle.study.folder import StudyFolder
 from mcf_bundle.study.gather import CASES_FILE, VOLUMES_FILE, gather
 from mcf_bundle.study.run_cases import RUN_COLUMNS, read_runs
 from mcf_bundle.study.runs import ModelRun, list_runs
+from mcf_bundle.training.classification_report import LEVEL_CASES_FILE
 from tests.study.studies import make_config
 
 COLUMNS = {
     "segmentation": SEGMENTATION_COLUMNS,
     "volumes": SEGMENTATION_COLUMNS,
     "classification": CLASSIFICATION_COLUMNS,
+    "levels": LEVEL_COLUMNS,
 }
 CONFIG = make_config(seeds=[2, 10])
 RUNS = list_runs(CONFIG)
@@ -49,6 +52,9 @@ def folder(tmp_path: Path) -> StudyFolder:
         if run.task == "segmentation":
             volumes = [{**row, "case": row["patient"], "slice": None} for row in rows_of(run)[:2]]
             write_case_table(made.of(run.id) / VOLUMES_FILE, volumes, SEGMENTATION_COLUMNS)
+        else:
+            levels = [{**row, "leveled": 1, "matched": 0} for row in rows_of(run)]
+            write_case_table(made.of(run.id) / LEVEL_CASES_FILE, levels, LEVEL_COLUMNS)
         finish(made, run, CONFIG)
     return made
 
@@ -59,7 +65,8 @@ def finish(folder: StudyFolder, run: ModelRun, config: StudyConfig) -> None:
 
 def test_every_case_stands_there_once_with_its_run(folder: StudyFolder) -> None:
     for name, path in gather(RUNS, folder, CONFIG).items():
-        task, cases = ("segmentation", 2) if name == "volumes" else (name, 3)
+        task = {"volumes": "segmentation", "levels": "classification"}.get(name, name)
+        cases = 2 if name == "volumes" else 3
         with path.open(newline="") as file:
             header, *lines = csv.reader(file)
         assert header == [*RUN_COLUMNS, *COLUMNS[name]]
