@@ -11,6 +11,7 @@ from mcf_bundle.cli.phantom import PHANTOM
 from mcf_bundle.cli.plan import PLAN
 from mcf_bundle.cli.prepare import PREPARE
 from mcf_bundle.cli.rank import RANK
+from mcf_bundle.cli.reader import READER
 from mcf_bundle.cli.report import REPORT
 from mcf_bundle.cli.study import STUDY
 from mcf_bundle.cli.train import TRAIN
@@ -26,6 +27,7 @@ COMMANDS: tuple[Command, ...] = (
     PACK,
     UNPACK,
     JUDGE,
+    READER,
     RANK,
     STUDY,
 )

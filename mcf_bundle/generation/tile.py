@@ -193,10 +193,10 @@ def _view(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> _View:
     head = head_mask(flair)  # on one slice it is nearly right, which is enough here
     brain = brain_region(flair, head)[0] & ~mask
     windows = {c: display_window(image[c], brain, top=WINDOW_TOP[c]) for c in Channel}
-    return _View(_square_around(head[0]), windows)
+    return _View(square_around(head[0]), windows)
 
 
-def _square_around(head: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+def square_around(head: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     """Find the square around a head: left, top, right, bottom; it may reach beyond the image."""
     if not head.any():
         head = np.ones_like(head)

@@ -38,7 +38,7 @@ def test_evaluate_knows_the_splits_by_their_names() -> None:
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     _, printed, _ = ending(capsys, "--help")
     assert NAMES[:7] == ["phantom", "prepare", "train", "evaluate", "plan", "generate", "report"]
-    assert NAMES[7:] == ["pack", "unpack", "judge", "rank", "study"]
+    assert NAMES[7:] == ["pack", "unpack", "judge", "reader", "rank", "study"]
     assert all(f"  {command.name} " in printed and command.summary in printed for command in COMMANDS)
 
 
