@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcf_bundle.arguments import (
     check_count,
@@ -27,9 +28,6 @@ from mcf_bundle.generation.placement import PlacementRules, Rejection, accept_pl
 from mcf_bundle.generation.plan import Candidate, PlanRow, SliceId, most_per_host_patient
 from mcf_bundle.generation.warp import Transform, Variation
 from mcf_bundle.generation.writer import case_name
-
-WHOLE_PATIENT = -1
-"""Stands for the slice's number where the uses of all slices of a patient are counted."""
 
 PairKey = tuple[Host, Donor, bool, int]
 """A pair, whether the donor is mirrored, and the round of variation."""
@@ -128,9 +126,12 @@ class PairSearch:
         self.donor_levels = np.array([donor.level for donor in donors])
         generator = np.random.default_rng([seed, 0])
         self.host_rank = generator.permutation(len(self.hosts))
-        self.used: Counter[tuple[str, str, int]] = Counter()
+        self.host_of = {SliceId.of(host): host for host in self.hosts}
+        self.host_uses, self.donor_uses = _Uses(self.hosts), _Uses(self.donors)
+        self.near: dict[Host, NDArray[np.intp]] = {}
         self.rounds: Counter[Host] = Counter()
         self.seen: set[PairKey] = set()
+        self.paired: set[Host] = set()
         self.outcomes: dict[PairKey, Transform | str] = {}
         self.tries: Counter[str] = Counter()
 
@@ -154,8 +155,8 @@ class PairSearch:
             if first is None:
                 exhausted.add(order[0])
                 continue
-            self._count_use("host", first.host)
-            self._count_use("donor", first.donor)
+            self.host_uses.add(first.host)
+            self.donor_uses.add(first.donor)
             firsts.append(first)
         return [self._row(first, row) for row, first in enumerate(firsts)]
 
@@ -163,11 +164,7 @@ class PairSearch:
         return np.random.default_rng([self.seed, *stream])
 
     def _row(self, first: Candidate, row: int) -> PlanRow:
-        host = next(
-            item
-            for item in self.hosts
-            if (item.patient, item.slice_number) == (first.host.patient, first.host.slice)
-        )
+        host = self.host_of[first.host]
         spares = self._spares(host, {first.donor}, self._generator(2, row))
         name = case_name(self.cases[host.patient].volume.institution, row)
         return PlanRow(row, name, (first, *spares), self.settings)
@@ -190,32 +187,13 @@ class PairSearch:
             if spare is not None:
                 spares.append(spare)
                 patients.add(other.patient)
-                self._count_use("spare host", spare.host)
+                self.host_uses.add(spare.host)
         return spares
 
-    def _count_use(self, role: str, chosen: SliceId) -> None:
-        self.used.update([(role, chosen.patient, chosen.slice), (role, chosen.patient, WHOLE_PATIENT)])
-
-    def _uses(self, item: Host | Donor, *roles: str) -> tuple[int, int]:
-        """Return how often a slice and its patient were used together, then how often the slice alone.
-
-        By slices alone a patient with many of them would lend most heads, by patients alone one slice would
-        come back again and again. The sum is a middle way: of patients with 1 and with 9 slices the second is
-        used less than twice as often (n patient and n / s slice uses are n (1 + 1 / s) together).
-        """
-        by_slice, by_patient = (
-            sum(self.used[role, item.patient, number] for role in roles)
-            for number in (item.slice_number, WHOLE_PATIENT)
-        )
-        return by_slice + by_patient, by_slice
-
     def _hosts_by_use(self, exhausted: set[int]) -> list[int]:
-        """Order hosts by their uses, see `_uses`, then as drawn."""
-
-        def use(position: int) -> tuple[int, int, int]:
-            return *self._uses(self.hosts[position], "host", "spare host"), int(self.host_rank[position])
-
-        return sorted((p for p in range(len(self.hosts)) if p not in exhausted), key=use)
+        """Order hosts by their uses, see `_Uses`, then as drawn."""
+        order = self.host_uses.order(np.arange(len(self.hosts)), self.host_rank)
+        return [position for position in order.tolist() if position not in exhausted]
 
     def _candidate(
         self, host: Host, generator: np.random.Generator, without: Collection[SliceId] = ()
@@ -225,8 +203,7 @@ class PairSearch:
         A host whose pairs are all used goes on to its next round of variations.
         """
         found = self._in_round(host, generator, without)
-        fits = any(key[0] == host for key in self.seen)
-        while found is None and fits and self.rounds[host] < self.rules.rounds:
+        while found is None and host in self.paired and self.rounds[host] < self.rules.rounds:
             self.rounds[host] += 1
             found = self._in_round(host, generator, without)
         return found
@@ -236,12 +213,8 @@ class PairSearch:
     ) -> Candidate | None:
         """Look for a pair in the host's present round."""
         near = self._near_donors(host)
-        rank = dict(zip(near, generator.permutation(len(near)).tolist(), strict=True))
-
-        def use(position: int) -> tuple[int, int, int]:
-            return *self._uses(self.donors[position], "donor"), rank[position]
-
-        for position in sorted(near, key=use)[: self.rules.max_tries]:
+        order = self.donor_uses.order(near, generator.permutation(len(near)))
+        for position in order[: self.rules.max_tries].tolist():
             donor, drawn = self.donors[position], bool(generator.integers(2))
             seed = int(generator.integers(2**63))
             if SliceId.of(donor) in without:
@@ -251,19 +224,23 @@ class PairSearch:
                 transform = None if key in self.seen else self._try(key)
                 if transform is not None:
                     self.seen.add(key)
+                    self.paired.add(host)
                     return Candidate(SliceId.of(host), SliceId.of(donor), transform, seed)
         return None
 
-    def _near_donors(self, host: Host) -> list[int]:
+    def _near_donors(self, host: Host) -> NDArray[np.intp]:
         """Return the donors at the host's level, of other patients with the same missing sequences."""
-        missing = self.cases[host.patient].missing
-        distance = np.abs(self.donor_levels - host.level)
-        return [
-            int(position)
-            for position in np.flatnonzero(distance <= self.rules.placement.level_tolerance)
-            if self.donors[position].patient != host.patient
-            and self.cases[self.donors[position].patient].missing == missing
-        ]
+        if host not in self.near:
+            missing = self.cases[host.patient].missing
+            distance = np.abs(self.donor_levels - host.level)
+            near = [
+                position
+                for position in np.flatnonzero(distance <= self.rules.placement.level_tolerance).tolist()
+                if self.donors[position].patient != host.patient
+                and self.cases[self.donors[position].patient].missing == missing
+            ]
+            self.near[host] = np.array(near, np.intp)
+        return self.near[host]
 
     def _try(self, key: PairKey) -> Transform | None:
         """Return the transform of a pair that passes placement and contrast, else None."""
@@ -300,7 +277,7 @@ class PairSearch:
         """Draw how the tumor is varied: not at all in the first round, then by pair and round."""
         if not round_:
             return Variation()
-        pair = (self.hosts.index(host), self.donors.index(donor))
+        pair = self.host_uses.position[SliceId.of(host)], self.donor_uses.position[SliceId.of(donor)]
         turn, size, down, right = self._generator(3, round_, *pair, int(mirrored)).uniform(-1, 1, 4).tolist()
         rules = self.rules
         return Variation(
@@ -312,3 +289,40 @@ class PairSearch:
         return "refused: " + (
             ", ".join(refused) or "no donor of another patient with the same sequences at the hosts' levels"
         )
+
+
+class _Uses:
+    """How often hosts or donors and their patients were used.
+
+    By slices alone a patient with many of them would lend most heads, by patients alone one slice would come
+    back again and again. The sum is a middle way: of patients with 1 and with 9 slices the second is used
+    less than twice as often (n patient and n / s slice uses are n (1 + 1 / s) together).
+
+    Args:
+        members: the hosts, or the donors.
+    """
+
+    def __init__(self, members: Sequence[Host | Donor]) -> None:
+        self.position = {SliceId.of(member): number for number, member in enumerate(members)}
+        numbers: dict[str, int] = {}
+        owners = [numbers.setdefault(member.patient, len(numbers)) for member in members]
+        self.owner = np.array(owners, np.intp)
+        self.by_slice = np.zeros(len(members), np.int64)
+        self.by_patient = np.zeros(len(numbers), np.int64)
+
+    def add(self, chosen: SliceId) -> None:
+        """Count a use of a slice and of its patient."""
+        number = self.position[chosen]
+        self.by_slice[number] += 1
+        self.by_patient[self.owner[number]] += 1
+
+    def order(self, positions: NDArray[np.intp], rank: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Order members by the uses of slice and patient together, then of the slice, then by rank.
+
+        Args:
+            positions: (N,), which members.
+            rank: (N,), of each.
+        """
+        by_slice = self.by_slice[positions]
+        together = by_slice + self.by_patient[self.owner[positions]]
+        return positions[np.lexsort((rank, by_slice, together))]

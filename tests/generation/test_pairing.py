@@ -4,15 +4,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.pool import Donor, Host
 from mcf_bundle.errors import PlanError
 from mcf_bundle.generation.contrast import ContrastLimits
-from mcf_bundle.generation.pairing import PairingRules, PairSearch, share_warnings
+from mcf_bundle.generation.pairing import PairingRules, PairSearch, _Uses, share_warnings
 from mcf_bundle.generation.placement import PlacementRules
-from mcf_bundle.generation.plan import Candidate, PlanRow
+from mcf_bundle.generation.plan import Candidate, PlanRow, SliceId
 from mcf_bundle.generation.warp import Variation
 from tests.generation.disc_rows import SETTINGS, disc_cases, plan_row
 from tests.generation.discs import disc_case
@@ -253,3 +254,24 @@ def test_a_host_patient_with_too_large_a_share_is_warned_of(
     warnings = share_warnings(rows, limit)
     assert len(warnings) == warns
     assert all(f"{hosts['h0']} of {len(rows)} images" in warning for warning in warnings)
+
+
+def test_members_come_by_their_own_and_their_patient_s_uses_then_by_rank() -> None:
+    generator = np.random.default_rng(0)
+    members = [
+        Host(f"p{number % 5}", number, number, 0.1 * (number % 7))
+        for number in generator.permutation(40).tolist()
+    ]
+    uses = _Uses(members)
+    counts: Counter[object] = Counter()
+    for number in generator.integers(0, 40, 60).tolist():
+        uses.add(SliceId.of(members[number]))
+        counts.update([members[number], members[number].patient])
+    rank = generator.permutation(40)
+    expected = sorted(
+        range(40),
+        key=lambda i: (counts[members[i]] + counts[members[i].patient], counts[members[i]], rank[i]),
+    )
+    assert uses.order(np.arange(40), rank).tolist() == expected
+    some = np.array([3, 9, 27, 31])
+    assert uses.order(some, rank[some]).tolist() == [i for i in expected if i in some]
