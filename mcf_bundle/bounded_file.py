@@ -11,6 +11,18 @@ from typing import Any
 from mcf_bundle.limits import MAX_JSON_BYTES, MAX_LINES_BYTES
 
 
+def refuse_special_file(path: Path) -> None:
+    """Refuse a pipe or device, which may never end.
+
+    A folder and a missing file pass: opening them fails at once.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError("is no regular file")
+
+
 def read_bytes(path: Path, *, most: int) -> bytes:
     """Read a whole file.
 
@@ -22,9 +34,8 @@ def read_bytes(path: Path, *, most: int) -> bytes:
         OSError: it cannot be read.
         ValueError: it is none, or larger.
     """
+    refuse_special_file(path)
     size = path.stat().st_size
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise ValueError("is no regular file")
     if size > most:
         raise ValueError(f"has {size} bytes, more than {most}")
     with path.open("rb") as file:

@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 
 from mcf_bundle.errors import McfError
 
+STEP = 10
+"""Least bytes between two cuts."""
+
 FOLDER = None
 """Stands for a folder in the place of the file."""
 
@@ -77,6 +80,8 @@ class Tally:
 
 CHECKED = {
     "checkpoint",
+    "weights of others",
+    "training state",
     "datalist.json",
     "plan.jsonl, full",
     ".nii.gz",
@@ -130,7 +135,7 @@ def all_damages(content: bytes, *, cuts: int, flips: int, seed: int = 0) -> Iter
 
 def cut_short(content: bytes, count: int) -> Iterator[Damage]:
     """Cut a file after evenly spaced bytes, at most after every tenth one."""
-    step = max(10, -(-len(content) // count))
+    step = max(STEP, -(-len(content) // count))
     for length in range(0, len(content), step):
         yield Damage(f"cut after {length} of {len(content)} bytes", content[:length])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import nibabel
 import numpy as np
 import tifffile
 import torch
+from ignite.engine import Engine
 from PIL import Image
+from torch import nn
 
 from mcf_bundle.data.datalist import make_datalist, read_datalist, to_json
 from mcf_bundle.data.lgg import read_cohort, read_volume
@@ -26,9 +28,10 @@ from mcf_bundle.generation.run_report import PoolCounts, RunFacts
 from mcf_bundle.generation.stored_facts import store_facts
 from mcf_bundle.generation.warp import Transform
 from mcf_bundle.generation.writer import case_files
-from mcf_bundle.networks.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from mcf_bundle.networks.checkpoint import Checkpoint, read_checkpoint, read_tensors, save_checkpoint
 from mcf_bundle.resources import config_path
 from mcf_bundle.study.config_file import read_config
+from mcf_bundle.training.resume import ResumeHandler
 from tests.damage import Target
 
 PATIENT = "TCGA_CS_4941_19960909"
@@ -46,6 +49,8 @@ def make_targets(folder: Path, phantom_cohort: Path) -> Iterator[Target]:
     for name in ("plan.jsonl", "manifest.jsonl", "run.json"):
         yield Target(f"{name}, pseudonyms", hidden / name, lambda: read_run(hidden), _same_run)
     yield _checkpoint(folder / "checkpoint")
+    yield _weights(folder / "weights")
+    yield _training_state(folder / "training")
     yield from _images(folder / "images")
     yield _study(folder / "study")
 
@@ -127,6 +132,38 @@ def _checkpoint(folder: Path) -> Target:
     return Target("checkpoint", path, lambda: read_checkpoint(path), _same_checkpoint)
 
 
+def _weights(folder: Path) -> Target:
+    """Return weights as the loaders of extractors, pretrained and generative networks read them."""
+    folder.mkdir()
+    path = folder / "weights.pth"
+    torch.save({"weight": torch.arange(6.0).reshape(2, 3)}, path)
+    return Target(
+        "weights of others", path, lambda: read_tensors(path, remedy="", allow_old=True), _same_weights
+    )
+
+
+def _training_state(folder: Path) -> Target:
+    """Return a training's only state, with nothing to go back to."""
+
+    def handler(network: nn.Module) -> tuple[ResumeHandler, Engine]:
+        engine = Engine(lambda _, __: None)
+        engine.state.epoch_length = 1
+        return ResumeHandler(folder, {"network": network}, {"preset": "smoke"}), engine
+
+    def read() -> dict[str, torch.Tensor]:
+        network = nn.Linear(3, 2)
+        resume, engine = handler(network)
+        with torch.random.fork_rng(devices=[]):
+            resume.restore(engine)
+            random_numbers = torch.get_rng_state()
+        return {**network.state_dict(), "epoch": torch.tensor(engine.state.epoch), "rng": random_numbers}
+
+    resume, engine = handler(nn.Linear(3, 2))
+    engine.state.epoch = 1
+    resume.save(engine)
+    return Target("training state", resume.path, read, _same_weights)
+
+
 def _images(folder: Path) -> Iterator[Target]:
     folder.mkdir()
     levels = np.random.default_rng(0).integers(0, 256, (8, 9, 4), dtype=np.uint8)
@@ -164,7 +201,10 @@ def _same_rows(found: FinishedRun, whole: FinishedRun) -> bool:
     return (found.plan.header, found.plan.rows) == (whole.plan.header, whole.plan.rows)
 
 
+def _same_weights(found: Mapping[str, torch.Tensor], whole: Mapping[str, torch.Tensor]) -> bool:
+    return found.keys() == whole.keys() and all(torch.equal(found[name], whole[name]) for name in whole)
+
+
 def _same_checkpoint(found: Checkpoint, whole: Checkpoint) -> bool:
-    same = found.weights.keys() == whole.weights.keys()
-    same = same and all(torch.equal(found.weights[name], whole.weights[name]) for name in found.weights)
+    same = _same_weights(found.weights, whole.weights)
     return same and (found.preset, found.kind, found.info) == (whole.preset, whole.kind, whole.info)

@@ -16,16 +16,22 @@ class FullDisk:
     """Count writes and fsyncs below a folder's files, and fail from one of them on.
 
     Attributes:
-        steps: how many there were.
+        files: name of the file of each step; that of a folder's fsync is the file that was opened last.
         room: how many succeed; None for all.
     """
 
     def __init__(self, room: int | None = None) -> None:
-        self.steps, self.room = 0, room
+        self.files: list[str] = []
+        self.room, self.opened = room, ""
+
+    @property
+    def steps(self) -> int:
+        """How many steps there were."""
+        return len(self.files)
 
     def take(self) -> bool:
         """Count a step; tell whether there was room for it."""
-        self.steps += 1
+        self.files.append(self.opened)
         return self.room is None or self.steps <= self.room
 
 
@@ -41,7 +47,7 @@ def full_disk(room: int | None = None) -> Iterator[FullDisk]:
         file = plain_open(self, mode, *arguments, **keywords)
         if not set(mode) & set("wa"):
             return file
-        write = file.write
+        write, disk.opened = file.write, self.name
 
         def write_or_fail(data: Any) -> int:
             if disk.take():

@@ -17,7 +17,7 @@ from mcf_bundle.data.inner_path import refuse_outward_link
 from mcf_bundle.data.tiff import read_tiff
 from mcf_bundle.data.volume import Channel, Volume
 from mcf_bundle.errors import DataError
-from mcf_bundle.limits import MAX_SLICES, MAX_VOXELS
+from mcf_bundle.limits import MAX_PATIENTS, MAX_SLICES, MAX_VOXELS
 from mcf_bundle.progress import progress_bar
 
 SIZE_DIVISOR = 32
@@ -81,21 +81,22 @@ def read_cohort(dataset_dir: Path, *, skip_bad_patients: bool = False) -> Cohort
         The cohort; all volumes have the same height and width.
 
     Raises:
-        DataError: for a missing or empty folder, or the first damaged patient; names the file.
+        DataError: for a missing or empty folder, more patients than `mcf_bundle.limits` has, or the first
+            damaged patient; names the file.
     """
     root = dataset_root(dataset_dir)
     volumes: list[Volume] = []
     skipped: dict[str, str] = {}
-    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    folders = {folder: names for folder in sorted(root.iterdir()) if (names := _patients_in(folder))}
+    if len(folders) > MAX_PATIENTS:
+        problem = f"holds {len(folders)} patients, {MAX_PATIENTS} are allowed"
+        raise DataError(root, problem, "move some elsewhere: a dataset is held in memory as a whole")
     with progress_bar(len(folders), "reading") as bar:
-        for folder in folders:
+        for folder, names in folders.items():
             bar.update()
-            names = [match["patient"] for match in map(_SLICE_NAME.fullmatch, _names(folder)) if match]
-            if not names:
-                continue
             try:
                 if folder.name not in names:
-                    problem = f"its files are those of {names[0]}"
+                    problem = f"its files are those of {min(names)}"
                     raise DataError(folder, problem, "name folder and files alike")
                 volumes.append(read_volume(folder))
             except DataError as error:
@@ -218,15 +219,13 @@ def _relative(error: DataError, root: Path) -> str:
 
 
 def _patient_folders(root: Path) -> Iterator[Path]:
-    for folder in sorted(root.iterdir()):
-        if folder.is_dir() and any(
-            match and match["patient"] == folder.name for match in map(_SLICE_NAME.fullmatch, _names(folder))
-        ):
-            yield folder
+    return (folder for folder in sorted(root.iterdir()) if folder.name in _patients_in(folder))
 
 
-def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
+def _patients_in(folder: Path) -> set[str]:
+    """Return whose slices a folder holds, by the names of its files; empty if it is none."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    return {match["patient"] for match in map(_SLICE_NAME.fullmatch, names) if match}
 
 
 def _read_image(path: Path) -> NDArray[np.uint8]:

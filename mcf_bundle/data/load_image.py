@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import struct
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,15 @@ from monai.data import ImageReader
 from monai.transforms import LoadImaged
 from PIL import Image
 
+from mcf_bundle.bounded_file import refuse_special_file
 from mcf_bundle.errors import DataError
-from mcf_bundle.limits import MAX_SIDE, MAX_VOXELS
+from mcf_bundle.limits import MAX_EXTENSION_BYTES, MAX_SIDE, MAX_VOXELS
 
 _CHUNK_BYTES = 2**20
+_HEADERS = (nibabel.Nifti1Header, nibabel.Nifti2Header)
+_FLAG_BYTES = 4
+"""Behind the header; the first of them tells whether extensions follow."""
+_LEAST_EXTENSION = 16
 
 
 class LoadStoredImaged(LoadImaged):
@@ -53,8 +59,7 @@ def check_image_file(path: Path) -> None:
         DataError: see `LoadStoredImaged`.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError("is no regular file")
+        refuse_special_file(path)
         if path.name.endswith((".nii", ".nii.gz")):
             _check_volume(path)
         else:
@@ -70,6 +75,7 @@ def _check_picture(path: Path) -> None:
 
 
 def _check_volume(path: Path) -> None:
+    _check_extensions(path)
     image: Any = nibabel.load(path)
     shape = image.shape
     voxels = math.prod(shape)
@@ -82,6 +88,36 @@ def _check_volume(path: Path) -> None:
         _check_packed(path, needed)
     elif path.stat().st_size < needed:
         raise ValueError(f"has {path.stat().st_size} of {needed} bytes: truncated")
+
+
+def _check_extensions(path: Path) -> None:
+    """Judge what stands between header and pixels, all of which nibabel.load reads at once.
+
+    It believes the size that each extension declares, and reads to the file's end where one is negative or
+    the pixels' place is not told.
+    """
+    with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+        start = file.read(nibabel.Nifti2Header.sizeof_hdr)
+        kind = next((kind for kind in _HEADERS if kind.may_contain_header(start)), None)
+        if kind is None:
+            raise ValueError("has no header of NIfTI")
+        header = kind(start[: kind.sizeof_hdr], check=False)
+        first, pixels = kind.sizeof_hdr + _FLAG_BYTES, int(header["vox_offset"])
+        if pixels > first + MAX_EXTENSION_BYTES:
+            problem = f"declares {pixels - first} bytes of extensions, {MAX_EXTENSION_BYTES} are allowed"
+            raise ValueError(f"{problem}, save it without them")
+        file.seek(kind.sizeof_hdr)
+        if file.read(_FLAG_BYTES)[:1] in (b"", b"\0"):
+            return
+        if pixels < first:
+            raise ValueError(f"declares extensions and its pixels at byte {pixels}")
+        extensions = file.read(pixels - first)
+    place = 0
+    while (left := len(extensions) - place) >= _LEAST_EXTENSION:
+        (size,) = struct.unpack_from(f"{header.endianness}i", extensions, place)
+        if not _LEAST_EXTENSION <= size <= left:
+            raise ValueError(f"declares an extension of {size} bytes, {left} are there")
+        place += size
 
 
 def _check_packed(path: Path, needed: int) -> None:

@@ -10,18 +10,16 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from mcf_bundle.bounded_file import refuse_special_file
 from mcf_bundle.errors import DataError
 from mcf_bundle.limits import MAX_SIDE, MAX_SLICE_BYTES
 
 REMEDY = "download the file again, or leave the patient out with --skip_bad_patients True"
 
 _DEFLATE = (tifffile.COMPRESSION.ADOBE_DEFLATE, tifffile.COMPRESSION.DEFLATE)
-_READ = (
-    tifffile.COMPRESSION.NONE,
-    tifffile.COMPRESSION.LZW,
-    tifffile.COMPRESSION.PACKBITS,
-    *_DEFLATE,
-)
+_READ = (tifffile.COMPRESSION.NONE, tifffile.COMPRESSION.PACKBITS, *_DEFLATE)
+"""What tifffile decodes by itself; LZW and others ask for a package that is no dependency here."""
+
 _MAX_SAMPLES = 4
 _HARMLESS_BYTES = 2**18
 """Deflate makes at most 1,032 bytes of one, so that no more than this needs no trial: 270 MB."""
@@ -41,19 +39,21 @@ def read_tiff(path: Path, *, remedy: str = REMEDY) -> NDArray[np.generic]:
         (H, W) or (H, W, samples), as stored.
 
     Raises:
-        DataError: it is no such file, damaged, compressed otherwise than losslessly by LZW, PackBits or
-            deflate, or larger than the limits.
+        DataError: it is no such file, damaged, compressed otherwise than by PackBits or deflate, or larger
+            than the limits.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError("is no regular file")
+        refuse_special_file(path)
         if path.stat().st_size > 2 * MAX_SLICE_BYTES:
             raise ValueError(f"has {path.stat().st_size} bytes, too many for a slice")
         with tifffile.TiffFile(path) as file:
             page = _only_page(file)
+            _check_compression(path, page)
             _check_header(page)
             _check_parts(page, file.filehandle)
             return np.asarray(page.asarray())
+    except DataError:
+        raise
     except Exception as error:  # tifffile raises whatever its decoders raise
         problem = f"cannot be read as TIFF ({type(error).__name__}: {error})".replace("\n", " ")
         raise DataError(path, problem, remedy) from error
@@ -68,22 +68,33 @@ def _only_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
     raise ValueError("it holds several pictures")
 
 
-def _check_header(page: tifffile.TiffPage) -> None:
-    """Judge the declared size, type and compression.
+def _check_compression(path: Path, page: tifffile.TiffPage) -> None:
+    """Refuse a compression that is not read, with its own way out.
 
-    Without its tag, a TIFF counts as uncompressed and of one bit a pixel. Every writer stores both tags, so
-    that one which is not there is damaged.
+    Without its tag, a TIFF counts as uncompressed. Every writer stores the tag, so that a file without it is
+    damaged.
     """
-    if missing := [name for name in ("BitsPerSample", "Compression") if name not in page.tags]:
-        raise ValueError(f"lacks the tag {missing[0]}")
+    if "Compression" not in page.tags:
+        raise ValueError("lacks the tag Compression")
+    if page.compression not in _READ:
+        name = getattr(page.compression, "name", page.compression)
+        problem = f"is compressed by {name}, which is not read"
+        raise DataError(path, problem, "save it without compression, or with deflate or PackBits")
+
+
+def _check_header(page: tifffile.TiffPage) -> None:
+    """Judge the declared size and type.
+
+    Without its tag, a TIFF counts as of one bit a pixel. Every writer stores the tag, too.
+    """
+    if "BitsPerSample" not in page.tags:
+        raise ValueError("lacks the tag BitsPerSample")
     if max(page.imagewidth, page.imagelength) > MAX_SIDE:
         raise ValueError(
             f"declares {page.imagelength} x {page.imagewidth} pixels, {MAX_SIDE} a side are allowed"
         )
     if page.samplesperpixel > _MAX_SAMPLES:
         raise ValueError(f"declares {page.samplesperpixel} samples a pixel, {_MAX_SAMPLES} are allowed")
-    if page.compression not in _READ:
-        raise ValueError(f"is compressed by {page.compression!s}, store it with deflate or none")
     if page.dtype is None or 0 in page.shape:
         raise ValueError("no pixels: truncated")
     if page.nbytes > MAX_SLICE_BYTES:

@@ -44,7 +44,7 @@ class Generated:
         materials: what it was made from.
         image: (3, H, W), float32, normalized.
         gate: what the gate says of it.
-        compute_batch: images in the network call that made it.
+        compute_batch: the fewest images of a network call that made or judged its block.
     """
 
     materials: Materials
@@ -226,19 +226,16 @@ def with_spares(attempts: Iterable[Attempt], rows: Mapping[int, PlanRow], size: 
 def _run_block(block: Sequence[Materials], machinery: Machinery) -> list[Generated]:
     """Sample and judge one block, in several calls where the memory does not suffice for one."""
 
-    def sample(part: Sequence[Materials], size: int) -> list[tuple[NDArray[np.float32], int]]:
-        images = sample_block(part, machinery.sample, compute_batch=size, device=machinery.device)
-        return [(image, size) for image in images]
+    def sample(part: Sequence[Materials], size: int) -> list[NDArray[np.float32]]:
+        return sample_block(part, machinery.sample, compute_batch=size, device=machinery.device)
 
-    sampled = machinery.block.split(block, sample)
-    probabilities = zip(
-        machinery.tumor_probability([image for image, _ in sampled]),
-        machinery.tumor_probability([item.composite.host[1] for item in block]),
-        strict=True,
-    )
+    images = machinery.block.split(block, sample)
+    of_images = machinery.tumor_probability(images)
+    of_hosts = machinery.tumor_probability([item.composite.host[1] for item in block])
+    smallest = machinery.block.size  # read last: the gate's classifier shares the block and may halve it
     return [
-        Generated(item, image, _judge(item, image, of_image, of_host, machinery), size)
-        for item, (image, size), (of_image, of_host) in zip(block, sampled, probabilities, strict=True)
+        Generated(item, image, _judge(item, image, of_image, of_host, machinery), smallest)
+        for item, image, of_image, of_host in zip(block, images, of_images, of_hosts, strict=True)
     ]
 
 

@@ -19,7 +19,7 @@ from mcf_bundle.errors import ArgumentError, CheckpointError
 from mcf_bundle.metrics.image_arrays import Images, as_images
 from mcf_bundle.metrics.inception_v3 import STAGES, InceptionFeatures
 from mcf_bundle.metrics.radimagenet import RadImageNetFeatures
-from mcf_bundle.networks.checkpoint import hash_file, load_network, read_checkpoint
+from mcf_bundle.networks.checkpoint import hash_file, load_network, read_checkpoint, read_tensors
 from mcf_bundle.networks.classifier import NoisyClassifier
 from mcf_bundle.networks.presets import make_classifier
 from mcf_bundle.resources import bundle_root
@@ -249,12 +249,13 @@ def _load_gate(path: Path) -> Any:
 
 
 def _load_state_dict(make: Callable[[], Any], path: Path) -> Any:
-    module = make()
+    remedy = "give the extractor's own file"
+    weights, module = read_tensors(path, remedy=remedy, allow_old=True), make()
     try:
-        module.network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # torch raises many types for damaged and for unfitting files
-        problem = f"cannot be used as weights ({str(error).splitlines()[0]})"
-        raise CheckpointError(path, problem, "give the extractor's own file") from error
+        module.network.load_state_dict(weights)
+    except Exception as error:  # torch raises several types for what is no state_dict or does not fit
+        problem = f"cannot be used as weights ({type(error).__name__}: {error})".splitlines()[0]
+        raise CheckpointError(path, problem, remedy) from error
     return module
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models
 
 from mcf_bundle.arguments import as_path, check_count
 from mcf_bundle.errors import ArgumentError, CheckpointError
+from mcf_bundle.networks.checkpoint import read_tensors
 from mcf_bundle.networks.exportable import CheckpointNetwork
 
 NUM_CLASSES = 2
@@ -134,7 +134,7 @@ def load_pretrained(network: SliceClassifier, pretrained: str | Path | None) -> 
         The network.
 
     Raises:
-        CheckpointError: the file is missing, cannot be read or does not fit.
+        CheckpointError: the file is missing, damaged, cannot be read or does not fit.
     """
     if pretrained is None:
         return network
@@ -173,11 +173,7 @@ def _read_pretrained(path: Path, architecture: Architecture) -> dict[str, Tensor
     if not path.is_file():
         remedy = f"download {url} yourself, or leave pretrained out"
         raise CheckpointError(path, "no such file of weights", remedy)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for damaged files
-        problem = f"cannot be read ({type(error).__name__}): truncated, damaged, or not made by torch.save"
-        raise CheckpointError(path, problem, f"download {url} again") from error
+    content = read_tensors(path, remedy=f"download {url} again", allow_old=True)
     if isinstance(content, dict) and "meta" in content:
         problem = "is a checkpoint of this project, whose patients would be forgotten"
         raise CheckpointError(

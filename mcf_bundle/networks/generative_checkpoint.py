@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from mcf_bundle.errors import ArgumentError, CheckpointError
+from mcf_bundle.networks.checkpoint import read_tensors
 from mcf_bundle.networks.denoiser import Denoiser
 
 
@@ -24,8 +25,8 @@ def load_generative_checkpoint(network: Denoiser, path: Path, key: str | None = 
 
     Raises:
         ArgumentError: if the network has another stem.
-        CheckpointError: if the file cannot be read, or its weights fit neither of the two packages' networks.
-            The network is unchanged then.
+        CheckpointError: if the file is damaged or cannot be read, or its weights fit neither of the two
+            packages' networks. The network is unchanged then.
     """
     if network.stem != 1:
         problem = f"monai-generative knows no blocks of pixels, the network has stem {network.stem}"
@@ -89,11 +90,8 @@ def _count(verb: str, names: list[str]) -> str:
 def _read_weights(path: Path, key: str | None) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(path, "no such checkpoint", "give the path of a file of torch.save")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for damaged files
-        problem = f"cannot be read ({type(error).__name__}): damaged, or it holds more than tensors"
-        raise CheckpointError(path, problem, "save the network's state_dict alone") from error
+    remedy = "get it again, or save the network's state_dict alone"
+    content = read_tensors(path, remedy=remedy, allow_old=True)
     entries = content if isinstance(content, dict) else {}
     names = ", ".join(map(repr, entries)) or f"a {type(content).__name__}"
     if key is not None:

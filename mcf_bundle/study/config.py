@@ -13,6 +13,7 @@ from mcf_bundle.arguments import check_count, check_fields, check_number, check_
 from mcf_bundle.data.augmentation import AUGMENTATIONS
 from mcf_bundle.errors import ArgumentError
 from mcf_bundle.study.measures import CLASSIFICATION_MEASURES, COMPARABLE, SEGMENTATION_MEASURES
+from mcf_bundle.study.own_ids import check_overrides_of
 from mcf_bundle.study.synthetic_sets import SET_KINDS
 
 SCALES = ("smoke", "cpu", "paper")
@@ -37,23 +38,12 @@ CKPT_IDS: Mapping[str, str] = {
 }
 """Id of inference.json that names each network's checkpoint."""
 
-GENERATED = "generated"
-KINDS = (GENERATED, *SET_KINDS)
-"""How a synthetic set can be made."""
+GENERATED, FOLDER = "generated", "folder"
+KINDS = (GENERATED, *SET_KINDS, FOLDER)
+"""How a synthetic set can be made; a folder comes from a generator of somebody else."""
 
-_ALWAYS_OWN = ("dataset_dir", "datalist", "split_seed", "resume", "main_process")
-_OWN_IDS: Mapping[str, frozenset[str]] = {
-    "model": frozenset(
-        {
-            *_ALWAYS_OWN,
-            *("ckpt_dir", "seed", "fold", "folds", "patience", "ckpt", "output_dir", "split", "resamples"),
-            *("augmentation", "tumor_share", "synthetic_share", "synthetic_dir"),
-        }
-    ),
-    "network": frozenset({*_ALWAYS_OWN, "ckpt_dir", "synthetic_dir", "kind"}),
-    "inference": frozenset({*_ALWAYS_OWN, "output_dir", "provenance", "overwrite", "dry_run"}),
-}
-"""Ids that the study sets itself, by what is run: the arms must differ in nothing else."""
+SPLIT_FIELD = "{split}"
+"""What the name of the split takes the place of in a folder's path."""
 
 
 @dataclass(frozen=True)
@@ -89,35 +79,58 @@ class Arm:
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """How synthetic slices are made.
+    """How synthetic slices are made, or where they are.
 
     Attributes:
         kind: one of `KINDS`.
-        of: name of the generated set whose rows a derived one repeats; None for a generated set.
-        overrides: ids of inference.json for a generated set; `seed` alone for a derived one.
+        of: name of the generated set whose rows a derived one repeats; None for the other kinds.
+        overrides: ids of inference.json for a generated set; `seed` alone for a derived one; none for a
+            folder.
         denoiser: ids of train.json that this set's denoiser is trained with on top of the generator's; none
             shares the denoiser with the other sets.
+        path: of a folder, see `given_set`, with `SPLIT_FIELD` in it: each fold and fraction has its own. None
+            for the other kinds.
     """
 
     kind: str
     of: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     denoiser: Mapping[str, Any] = field(default_factory=dict)
+    path: str | None = None
 
     def __post_init__(self) -> None:
         check_known("SyntheticSet.kind", self.kind, KINDS)
-        generated = self.kind == GENERATED
-        if generated == (self.of is not None):
-            problem = "a generated set is of no other" if generated else "the generated set is missing"
-            remedy = "leave it out" if generated else "name a set of kind 'generated'"
-            raise ArgumentError("SyntheticSet.of", problem, remedy)
-        if not generated:
+        derived = self.kind in SET_KINDS
+        if derived and self.of is None:
+            problem = "the generated set is missing"
+            raise ArgumentError("SyntheticSet.of", problem, "name a set of kind 'generated'")
+        if not derived and self.of is not None:
+            raise ArgumentError(
+                "SyntheticSet.of", f"a set of kind {self.kind!r} is of no other", "leave it out"
+            )
+        check_overrides_of("SyntheticSet.overrides", self.overrides, "inference")
+        check_overrides_of("SyntheticSet.denoiser", self.denoiser, "network")
+        if self.kind != GENERATED:
             for name in self.overrides:
-                check_known("SyntheticSet.overrides", name, ("seed",))
-        if self.denoiser and not generated:
-            raise ArgumentError("SyntheticSet.denoiser", f"{self.kind} trains no denoiser", "leave it out")
-        _check_overrides("SyntheticSet.overrides", self.overrides, "inference")
-        _check_overrides("SyntheticSet.denoiser", self.denoiser, "network")
+                check_known("SyntheticSet.overrides", name, ("seed",) if derived else ())
+            if self.denoiser:
+                raise ArgumentError(
+                    "SyntheticSet.denoiser", f"{self.kind} trains no denoiser", "leave it out"
+                )
+        self._check_path()
+
+    def _check_path(self) -> None:
+        where = "SyntheticSet.path"
+        if self.kind != FOLDER:
+            if self.path is not None:
+                raise ArgumentError(
+                    where, f"a set of kind {self.kind!r} is made by the study", "leave it out"
+                )
+            return
+        check_text(where, self.path)
+        if SPLIT_FIELD not in str(self.path):
+            problem = f"{self.path!r} is the same for all splits: who trains in one is tested in another"
+            raise ArgumentError(where, problem, f"write {SPLIT_FIELD} where the name of the split stands")
 
 
 @dataclass(frozen=True)
@@ -134,7 +147,7 @@ class Model:
 
     def __post_init__(self) -> None:
         check_known("Model.bundle", self.bundle, TASKS)
-        _check_overrides("Model.overrides", self.overrides, "model")
+        check_overrides_of("Model.overrides", self.overrides, "model")
         for name in ("epoch_length", "max_epochs"):
             # Left to the bundle, the number of steps would grow with the slices of an arm.
             if name not in self.overrides:
@@ -188,8 +201,8 @@ class Generator:
 
     def __post_init__(self) -> None:
         for name in NETWORKS:
-            _check_overrides(f"Generator.{name}", getattr(self, name), "network")
-        _check_overrides("Generator.inference", self.inference, "inference")
+            check_overrides_of(f"Generator.{name}", getattr(self, name), "network")
+        check_overrides_of("Generator.inference", self.inference, "inference")
 
 
 @dataclass(frozen=True)
@@ -305,11 +318,14 @@ class StudyConfig:
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain JSON values, with the keys of the fields.
 
-        Without a split by slice its key is left out.
+        Without a split by slice its key is left out, and so is the path of a set that has none.
         """
-        content = json.loads(json.dumps(asdict(self)))
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         if self.slice_split is None:
             del content["slice_split"]
+        for name, item in self.sets.items():
+            if item.path is None:
+                del content["sets"][name]["path"]
         return content
 
     @property
@@ -373,11 +389,3 @@ def _check_folds(name: str, folds: Any) -> None:
                 problem = f"folds {owner[patient]} and {number} overlap: both test {patient}"
                 raise ArgumentError(name, problem, "test each patient in one fold")
             owner[patient] = number
-
-
-def _check_overrides(name: str, overrides: Any, kind: str) -> None:
-    if not isinstance(overrides, Mapping):
-        raise ArgumentError(name, f"expected ids with their values, got {overrides!r}", "write {id: value}")
-    for key in overrides:
-        if key.lstrip("+").split("#")[0].split("::")[0] in _OWN_IDS[kind]:
-            raise ArgumentError(f"{name}.{key}", "is what the study sets itself", "leave it out")

@@ -11,6 +11,7 @@ from typing import Any
 from mcf_bundle.bounded_file import read_json
 from mcf_bundle.errors import ArgumentError, DataError, McfError
 from mcf_bundle.study.config import (
+    GENERATED,
     SCALES,
     Arm,
     Generator,
@@ -127,7 +128,7 @@ def _used(
     for name, arm in arms.items():
         if arm.synthetic is not None:
             check_known(f"{where} arms.{name}.synthetic", arm.synthetic, sets)
-    generated = [name for name, item in sets.items() if item.of is None]
+    generated = [name for name, item in sets.items() if item.kind == GENERATED]
     for name, item in sets.items():
         if item.of is not None:
             check_known(f"{where} sets.{name}.of", item.of, generated)

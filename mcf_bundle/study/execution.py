@@ -1,20 +1,16 @@
-"""How a run of a study is carried out: MONAI runs the bundle's config files in this process."""
+"""How a run of a study is carried out."""
 
 from __future__ import annotations
 
-import gc
 import logging
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 
-from mcf_bundle.cli.quiet_log import log_without_tracebacks
 from mcf_bundle.commandline import describe
 from mcf_bundle.data.datalist import Datalist
 from mcf_bundle.data.generated_case import read_origins
@@ -24,10 +20,16 @@ from mcf_bundle.generation.pseudonyms import FULL
 from mcf_bundle.networks.checkpoint import read_checkpoint
 from mcf_bundle.networks.known_patients import refuse_known
 from mcf_bundle.overrides import check_overrides
-from mcf_bundle.resources import bundle_root
-from mcf_bundle.run_record import forget_command, remember_command
-from mcf_bundle.study.config import CKPT_IDS, GENERATED, StudyConfig
+from mcf_bundle.study.bundle_run import config_files, run_bundle
+from mcf_bundle.study.config import CKPT_IDS, FOLDER, GENERATED, Model, StudyConfig, SyntheticSet
 from mcf_bundle.study.folder import StudyFolder
+from mcf_bundle.study.given_set import (
+    GivenSet,
+    folder_of_split,
+    read_given_set,
+    record_given_set,
+    refuse_changed,
+)
 from mcf_bundle.study.judging import judge_images
 from mcf_bundle.study.runs import JudgeRun, ModelRun, NetworkRun, Run, RunOnSet, SetRun, network_overrides
 from mcf_bundle.study.set_noised_real import NetworkFiles
@@ -125,21 +127,23 @@ def check_ids(config: StudyConfig) -> None:
         tasks.append((f"models.{name}.overrides", model.bundle, ("train.json",), model.overrides))
     for where, bundle, files, overrides in tasks:
         try:
-            check_overrides(overrides, ConfigParser.load_config_files(_paths(bundle, files)))
+            check_overrides(overrides, ConfigParser.load_config_files(config_files(bundle, files)))
         except ArgumentError as error:
             raise ArgumentError(where, error.problem, error.remedy) from None
 
 
 def check_given_checkpoints(config: StudyConfig, datalists: Iterable[tuple[str, Datalist]]) -> None:
-    """Refuse checkpoints that the config names and that know a patient of an evaluation set.
+    """Refuse checkpoints and folders of images that the config names and that know somebody they must not.
 
     Args:
         config: the study's.
-        datalists: with their names, for messages.
+        datalists: with the names of their splits.
 
     Raises:
         CheckpointError: a file cannot be read.
-        LeakageError: a checkpoint has no list of patients, or shares one with a validation or test set.
+        DataError: a folder of images is missing, or does not say whom it shows and who made it.
+        LeakageError: a checkpoint has no list of patients, or shares one with a validation or test set; or
+            somebody but a training patient has a part in a folder's images.
     """
     given = {
         str(overrides[name])
@@ -147,10 +151,14 @@ def check_given_checkpoints(config: StudyConfig, datalists: Iterable[tuple[str, 
         for name in CKPT_IDS.values()
         if overrides.get(name) is not None
     }
-    for _, datalist in datalists:
-        # On a split by slice no synthetic slices are trained on.
-        for path in sorted(given) if not datalist.leaks else ():
+    folders = [item for item in config.sets.values() if item.kind == FOLDER]
+    for name, datalist in datalists:
+        if datalist.leaks:  # on a split by slice no synthetic slices are trained on
+            continue
+        for path in sorted(given):
             refuse_leaks(Path(path), datalist)
+        for item in folders:
+            read_given_set(folder_of_split(item, name), datalist)
 
 
 def refuse_leaks(path: Path, datalist: Datalist) -> None:
@@ -175,12 +183,15 @@ def refuse_leaks(path: Path, datalist: Datalist) -> None:
 def _train_network(run: NetworkRun, place: Workplace) -> str:
     overrides = network_overrides(place.config, run.role, run.set_name)
     own = {**_common(run, place), "ckpt_dir": str(place.folder.of(run.id))}
-    _run_bundle(GENERATOR_BUNDLE, NETWORK_FILES[run.role], {**overrides, **own}, place.line)
+    run_bundle(GENERATOR_BUNDLE, NETWORK_FILES[run.role], {**overrides, **own}, place.line)
     return ""
 
 
 def _make_set(run: SetRun, place: Workplace) -> str:
     settings = place.config.sets[run.set_name]
+    if settings.kind == FOLDER:
+        record_given_set(_given_set(settings, run, place), place.folder.of(run.id))
+        return ""
     files = _inference_ids(run, place)
     if settings.kind == GENERATED:
         return _generate(run, place, files)
@@ -197,6 +208,23 @@ def _make_set(run: SetRun, place: Workplace) -> str:
         ),
     )
     return ""
+
+
+def _given_set(settings: SyntheticSet, run: Run, place: Workplace) -> GivenSet:
+    return read_given_set(folder_of_split(settings, run.split.name), place.datalists[run.split])
+
+
+def _synthetic_dir(run: ModelRun, place: Workplace) -> Path | None:
+    """Return where the synthetic slices of a model's arm are, None without any."""
+    name = place.config.arms[run.arm].synthetic
+    if name is None:
+        return None
+    settings, made = place.config.sets[name], place.folder.of(run.needs[0])
+    if settings.kind != FOLDER:
+        return made
+    given = _given_set(settings, run, place)
+    refuse_changed(given, made)
+    return given.folder
 
 
 def _inference_ids(run: RunOnSet, place: Workplace) -> dict[str, Any]:
@@ -255,7 +283,7 @@ def generate(output_dir: Path, overrides: Mapping[str, Any], line: Sequence[str]
         "gate_rules#validation_widens": False,
     }
     try:
-        _run_bundle(GENERATOR_BUNDLE, ("inference.json",), {**overrides, **own}, line)
+        run_bundle(GENERATOR_BUNDLE, ("inference.json",), {**overrides, **own}, line)
     except Exception as error:
         found = describe(error)
         if found is None or found[1] != IncompleteError.exit_code:
@@ -267,6 +295,8 @@ def generate(output_dir: Path, overrides: Mapping[str, Any], line: Sequence[str]
 def _train_and_evaluate(run: ModelRun, place: Workplace) -> str:
     model, arm, folder = place.config.models[run.model], place.config.arms[run.arm], place.folder.of(run.id)
     training, by_slice = folder / TRAINING_FOLDER, run.split.question == BY_SLICE
+    synthetic_dir = _synthetic_dir(run, place)
+    alone = epochs_alone(arm.pretraining, model)
     settings = {
         **model.overrides,
         **_common(run, place),
@@ -275,13 +305,15 @@ def _train_and_evaluate(run: ModelRun, place: Workplace) -> str:
         "augmentation": arm.augmentation,
         "tumor_share": arm.tumor_share,
         "synthetic_share": arm.synthetic_share,
-        "synthetic_dir": str(place.folder.of(run.needs[0])) if run.needs else None,
+        "synthetic_dir": None if synthetic_dir is None else str(synthetic_dir),
+        # Weights that have seen synthetic tumors alone are not what the arm is about.
+        "weights#first_epoch": alone + 1,
         # Early stopping would give the arms different numbers of steps.
         "patience": None,
         **(training_overrides(run.task) if by_slice else {}),
     }
-    _pretrain(arm.pretraining, settings, model.bundle, folder / PRETRAINED_FILE, place.line)
-    _run_bundle(model.bundle, ("train.json",), settings, place.line)
+    _pretrain(alone, settings, model.bundle, folder / PRETRAINED_FILE, place.line)
+    run_bundle(model.bundle, ("train.json",), settings, place.line)
     evaluate(run, place)
     return REMARK if by_slice else ""
 
@@ -308,58 +340,25 @@ def evaluate(run: ModelRun, place: Workplace) -> None:
         "resamples": _RESAMPLES,
         **(evaluation_overrides(run.task) if by_slice else {}),
     }
-    _run_bundle(model.bundle, ("train.json", "evaluate.json"), evaluation, place.line)
+    run_bundle(model.bundle, ("train.json", "evaluate.json"), evaluation, place.line)
 
 
-def _pretrain(
-    share: float, settings: Mapping[str, Any], bundle: str, note: Path, line: Sequence[str]
-) -> None:
+def epochs_alone(share: float, model: Model) -> int:
+    """Return the number of epochs with synthetic tumors alone; one epoch is always left for the others."""
+    epochs = int(model.overrides["max_epochs"])
+    return min(round(share * epochs), epochs - 1)
+
+
+def _pretrain(epochs: int, settings: Mapping[str, Any], bundle: str, note: Path, line: Sequence[str]) -> None:
     """Train the first epochs with synthetic tumors alone; the same training then goes on with its own share.
 
     A training that was cut off later has more epochs behind it and must not pass here again.
     """
-    epochs = round(share * settings["max_epochs"])
     if not epochs or note.exists():
         return
-    _run_bundle(bundle, ("train.json",), {**settings, "synthetic_share": 1.0, "max_epochs": epochs}, line)
+    run_bundle(bundle, ("train.json",), {**settings, "synthetic_share": 1.0, "max_epochs": epochs}, line)
     note.write_text(f"{epochs} epochs\n", encoding="utf-8")
 
 
 def _common(run: Run, place: Workplace) -> dict[str, Any]:
     return {"dataset_dir": str(place.dataset_dir), "datalist": str(place.paths[run.split])}
-
-
-def _run_bundle(bundle: str, files: Sequence[str], settings: Mapping[str, Any], line: Sequence[str]) -> None:
-    """Run config files of a bundle in this process; what they leave in memory is given back."""
-    paths = _paths(bundle, files)
-    parser = ConfigParser(ConfigParser.load_config_files(paths))
-    parser.update(dict(settings))
-    remember_command(line, parser.get())
-    try:
-        with warnings.catch_warnings(), log_without_tracebacks():
-            # All files come with this package; MONAI warns that a config can run code.
-            warnings.filterwarnings("ignore", message="parsing config_file", category=UserWarning)
-            with _quiet(logging.WARNING):  # it warns that the log is left to us
-                workflow = ConfigWorkflow(paths, logging_file=False, **settings)
-            with _quiet(logging.INFO):
-                workflow.initialize()
-                workflow.run()
-                workflow.finalize()
-    finally:
-        forget_command()
-        gc.collect()
-
-
-@contextmanager
-def _quiet(level: int) -> Iterator[None]:
-    """Leave out log records up to a level: a line an epoch would bury the study's own."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, level))
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
-def _paths(bundle: str, files: Sequence[str]) -> list[str]:
-    return [str(bundle_root(bundle) / "configs" / name) for name in files]

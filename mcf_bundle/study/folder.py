@@ -15,6 +15,7 @@ from mcf_bundle.commandline import describe
 from mcf_bundle.errors import BusyError, DataError, StudyError
 from mcf_bundle.folder_lock import claimed
 from mcf_bundle.run_record import describe_code
+from mcf_bundle.study.hardware import describe_hardware
 
 logger = logging.getLogger(__name__)
 
@@ -180,6 +181,7 @@ class StudyFolder:
             "remark": remark,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             **describe_code(),
+            "hardware": describe_hardware(),
         }
         write_text(self.of(run.id) / DONE_FILE, json.dumps(record, indent=1) + "\n")
 

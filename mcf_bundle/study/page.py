@@ -18,6 +18,9 @@ from mcf_bundle.study.config import StudyConfig
 from mcf_bundle.study.curves import Curve, draw_curves
 from mcf_bundle.study.difference_plot import draw_differences
 from mcf_bundle.study.judged_images import JudgedImages
+from mcf_bundle.study.measures import VOLUME_MEASURES
+from mcf_bundle.study.paper_tables import mcf_arm
+from mcf_bundle.study.provenance import provenance_tables
 from mcf_bundle.study.tables import StudyTable, comparison_table, in_points, unit_of
 
 NOTICE = (
@@ -43,7 +46,7 @@ class StudyResults:
         by_slice: figures by slice beside those by patient; None if nothing was split by slice.
         paper: tables with the paper's printed figures.
         protocol: what the paper did otherwise.
-        provenance: what was run with what, plain values at any depth.
+        provenance: what was run with what, see `provenance_tables`.
         curves: panel -> run -> points; empty if none were handed in.
         pictures: caption -> PNG file; empty if none were handed in.
         images: what the judged sets scored; None if none was judged.
@@ -105,6 +108,12 @@ _PLOT_TEXT = (
     "arms are alike."
 )
 _PRIMARY_TEXT = "Fixed in the config before the test patients were opened; tested alone at level 0.05."
+_TUNING_TEXT = "No arm's training settings were tuned: a model's are the same in all arms."
+_SETS_TUNING_TEXT = (
+    "Of the synthetic sets only MCF's start step L and guidance scale w are chosen beforehand, by ranking "
+    "images on validation patients; composites and the other sets made of it take the same plan and have "
+    "nothing to tune."
+)
 _SECONDARY_TEXT = (
     "Every arm against 'real only' (the first arm without synthetic slices), against the same augmentation "
     "without synthetic slices, and against the composites. p is by sign flips over patients, adjusted "
@@ -112,9 +121,13 @@ _SECONDARY_TEXT = (
     "comparison alone finds with power 0.8."
 )
 _SEGMENTATION_TEXT = (
-    "Means over the seeds. Empty predictions on tumor slices count as Dice 0 and the image's diagonal. "
-    "Distances of whole volumes do not follow from the slices and are left out."
+    "Means over the seeds. Empty predictions on tumor slices count as Dice 0 and the image's diagonal."
 )
+_VOLUMES_TEXT = (
+    "Distances of volumes in voxels take the next slice as being as far away as the next pixel: they compare "
+    "arms and say nothing about millimeters."
+)
+_NO_VOLUMES_TEXT = "Distances of whole volumes do not follow from the slices and are left out."
 _LEVEL_TEXT = (
     "Means over the seeds; F1, Matthews correlation and calibration are in the files. The axial level alone "
     "tells much: 'level alone' knows the tumor frequency of the training patients at a slice's level and "
@@ -132,6 +145,10 @@ _IMAGES_TEXT = (
     "texture. The features are those of the fold's gate, which chose the images too. The drawing has mean "
     "intensities along x and y."
 )
+_PAPER_TEXT = (
+    "Printed figures are those of Zuo, Xue and Yuan, Scientific Reports 2025. Its tables are named by their "
+    "subject: their numbers, and figures other than these, are not at hand here."
+)
 _PICTURES_TEXT = (
     "Test slices of different patients, drawn by the split's seed before any prediction: tumors between the "
     "10th and the 90th percentile of area, then slices without tumor. FLAIR; amber is the truth, blue the "
@@ -142,7 +159,7 @@ _PICTURES_TEXT = (
 def _sections(results: StudyResults) -> Iterator[Section]:
     plot = draw_differences([results.primary], against=results.primary.against)
     primary = comparison_table("primary", [results.primary]).shown
-    yield Section("Primary comparison", primary, _PRIMARY_TEXT, (plot,))
+    yield Section("Primary comparison", primary, _primary_text(results.config), (plot,))
     name = real_only(results.config)
     drawn = [item for item in results.secondary if item.against == name]
     if (results.primary.against, results.primary.measure) == (name, drawn[0].measure if drawn else ""):
@@ -154,7 +171,7 @@ def _sections(results: StudyResults) -> Iterator[Section]:
     )
     yield Section(f"Difference to {name}", (), _PLOT_TEXT, plots)
     if results.segmentation:
-        yield Section("Segmentation", results.segmentation.shown, _SEGMENTATION_TEXT)
+        yield Section("Segmentation", results.segmentation.shown, _segmentation_text(results.segmentation))
     if results.classification:
         text = _LEVEL_TEXT if results.has_levels else _NO_LEVEL_TEXT
         yield Section("Classification", results.classification.shown, text)
@@ -166,7 +183,7 @@ def _sections(results: StudyResults) -> Iterator[Section]:
         images = results.images
         yield Section("The images themselves", images.table.shown, _IMAGES_TEXT, images.profiles)
     paper = tuple(table for item in results.paper for table in item.shown)
-    yield Section("Beside the paper", (results.protocol, *paper))
+    yield Section("Beside the paper", (results.protocol, *paper), _PAPER_TEXT)
     if results.curves:
         yield Section("Training curves", (), "Validation, by step.", (draw_curves(results.curves),))
     if results.pictures:
@@ -174,7 +191,17 @@ def _sections(results: StudyResults) -> Iterator[Section]:
         yield Section("Predictions beside the truth", (), _PICTURES_TEXT, pictures)
     if results.costs:
         yield Section("Cost", results.costs.shown)
-    yield Section("What was run", provenance_tables(results.provenance))
+    yield Section("What was run", provenance_tables(results.provenance, results.config))
+
+
+def _segmentation_text(table: StudyTable) -> str:
+    has_volumes = any(record["measure"] in VOLUME_MEASURES for record in table.records)
+    return f"{_SEGMENTATION_TEXT} {_VOLUMES_TEXT if has_volumes else _NO_VOLUMES_TEXT}"
+
+
+def _primary_text(config: StudyConfig) -> str:
+    sets = [_SETS_TUNING_TEXT] if mcf_arm(config) else []
+    return " ".join([_PRIMARY_TEXT, _TUNING_TEXT, *sets])
 
 
 def _order(item: Comparison, config: StudyConfig) -> tuple[Any, ...]:
@@ -194,51 +221,3 @@ def _picture(caption: str, path: Path) -> str:
     words = escape(caption, quote=True)
     image = f'<img src="{uri}" alt="{words}" style="display:block;max-width:100%;height:auto">'
     return f"{image}<figcaption>{escape(caption)}</figcaption>"
-
-
-def provenance_tables(provenance: Mapping[str, Any]) -> tuple[Table, ...]:
-    """Show what was run: single facts in one table, each list of records in its own, and times by kind.
-
-    Args:
-        provenance: plain values at any depth. A list of mappings at the top is one of records; of these only
-            plain fields are shown, and if they have a `kind` and `seconds`, the sums.
-    """
-    lists = {name: value for name, value in provenance.items() if _holds_records(value)}
-    facts = tuple(_facts({name: value for name, value in provenance.items() if name not in lists}))
-    tables = [Table("Provenance", ("what", "value"), facts)]
-    for name, records in lists.items():
-        if all({"kind", "seconds"} <= record.keys() for record in records):
-            tables.append(_time_table(name, records))
-        plain = [
-            {key: value for key, value in record.items() if not isinstance(value, Mapping | list | tuple)}
-            for record in records
-        ]
-        columns = tuple(dict.fromkeys(key for record in plain for key in record))
-        rows = tuple(tuple(record.get(column) for column in columns) for record in plain)
-        tables.append(Table(f"{name} ({len(records)})", columns, rows))
-    return tuple(tables)
-
-
-def _holds_records(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
-
-
-def _time_table(name: str, records: Sequence[Mapping[str, Any]]) -> Table:
-    hours: dict[str, list[float]] = {}
-    for record in records:
-        hours.setdefault(record["kind"], []).append(record["seconds"] / 3600)
-    rows = tuple((kind, len(each), round(sum(each), 3)) for kind, each in sorted(hours.items()))
-    note = "A run that was cut off counts its last part alone."
-    return Table(f"Time of the {name}", ("kind", "count", "hours"), rows, note, "hours")
-
-
-def _facts(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Yield single facts with their path as the name."""
-    for key, value in values.items():
-        name = f"{above}.{key}" if above else str(key)
-        if isinstance(value, Mapping):
-            yield from _facts(value, name)
-        elif isinstance(value, list | tuple):
-            yield name, " ".join(map(str, value))
-        else:
-            yield name, str(value)

@@ -1,31 +1,34 @@
-"""What the paper printed, beside what the study found, with the differences in protocol.
+"""What the paper printed, beside what the study found.
 
 Printed figures: Zuo, Xue and Yuan, Multi channel fusion diffusion models for brain tumor MRI data
-augmentation, Scientific Reports 2025.
+augmentation, Scientific Reports 2025: its tables of segmentation, classification and FID, and its comparison
+with fusion without the neighbors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from mcf_bundle.generation.report_table import Table
+from mcf_bundle.generation.image_evaluation_measures import WHOLE
+from mcf_bundle.generation.image_evaluation_sets import SYNTHETIC
+from mcf_bundle.generation.report_table import Cell, Table
 from mcf_bundle.study.comparisons import kind_of, real_only
 from mcf_bundle.study.config import GENERATED, StudyConfig
 from mcf_bundle.study.figures import ArmFigure
-from mcf_bundle.study.measures import MEASURES
+from mcf_bundle.study.measures import MEASURES, SEGMENTATION_MEASURES
 from mcf_bundle.study.splits import CROSS_VALIDATION
-from mcf_bundle.study.tables import StudyTable, plain, with_interval
+from mcf_bundle.study.tables import Record, StudyTable, plain, with_interval
 from mcf_bundle.training.classification_report import ALL
 
 
 class Printed(NamedTuple):
-    """A figure of the paper for the raw data and with MCF's images."""
+    """A figure of the paper for the raw data and with generated images."""
 
     model: str
     measure: str
     raw: float
-    mcf: float
+    generated: float
 
 
 PRINTED_SEGMENTATION = (
@@ -50,6 +53,11 @@ PRINTED_CLASSIFICATION = (
     Printed("ShuffleNet", "accuracy", 0.7475, 0.7654),
 )
 
+PRINTED_WITHOUT_NEIGHBORS = (Printed("U-Net", "Dice", 0.7884, 0.7668),)
+"""With images of fusion without the neighbors: worse than the raw data, so the neighbors carry the gain."""
+
+METHOD, WITHOUT_NEIGHBORS = "MCF", "fusion without the neighbors"
+
 PRINTED_FID = {
     "GAN": 1015.72,
     "VAE": 946.78,
@@ -57,8 +65,8 @@ PRINTED_FID = {
     "ACGAN": 969.56,
     "Pix2Pix": 434.13,
     "CycleGAN": 468.30,
-    "fusion without the neighbors": 127.68,
-    "MCF": 70.58,
+    WITHOUT_NEIGHBORS: 127.68,
+    METHOD: 70.58,
 }
 
 _MEASURES = {
@@ -69,98 +77,78 @@ _MEASURES = {
     "accuracy": "accuracy",
 }
 
-UNKNOWN = "not known here"
-
-NOT_AT_HAND = (
-    "The paper's tables are named by their subject: their numbers, and figures other than these, are not at "
-    "hand here."
-)
+_NOTE = "In brackets: 95 % interval by bootstrap over patients."
 
 
-def paper_tables(figures: Sequence[ArmFigure], config: StudyConfig) -> list[StudyTable]:
+def paper_tables(
+    figures: Sequence[ArmFigure], config: StudyConfig, judged: Sequence[Record] = ()
+) -> list[StudyTable]:
     """Put the printed figures beside ours, in cross-validation on all training patients.
 
     'Raw' is the arm 'real only', 'with MCF' the first arm with generated slices, those with the same
-    augmentation first. A model that the study has not stands there with the printed figures alone.
+    augmentation first, and likewise for sets of a denoiser without neighbors. A model that the study has not
+    stands there with the printed figures alone.
+
+    Args:
+        figures: of the arms.
+        config: the study.
+        judged: figures of the judged sets, the records of `JudgedImages`.
     """
     of_study = [item for item in figures if item.group[::2] == (CROSS_VALIDATION, 1.0)]
-    arms = (real_only(config), mcf_arm(config))
-    names = (arms[0], arms[1] or "no arm with generated slices")
-    columns = (
-        *("model", "figure", "paper: raw", "paper: with MCF", "paper: difference"),
-        *(f"ours: {names[0]}", f"ours: {names[1]}", "ours: difference"),
+    mcf, alone = mcf_arm(config), mcf_arm(config, neighbors=False)
+    with_mcf = f"with {METHOD}"
+    subjects: tuple[tuple[str, str, str, Sequence[Printed], str | None], ...] = (
+        ("paper_segmentation", "Segmentation", with_mcf, PRINTED_SEGMENTATION, mcf),
+        ("paper_classification", "Classification", with_mcf, PRINTED_CLASSIFICATION, mcf),
+        ("paper_neighbors", "Without the neighbors", WITHOUT_NEIGHBORS, PRINTED_WITHOUT_NEIGHBORS, alone),
     )
-    subjects = {
-        "paper_segmentation": ("Segmentation", PRINTED_SEGMENTATION),
-        "paper_classification": ("Classification", PRINTED_CLASSIFICATION),
-    }
     tables = []
-    for name, (title, printed) in subjects.items():
-        records = [_beside(item, of_study, arms) for item in printed]
-        rows = tuple(
-            (
-                *(record["model"], record["measure"]),
-                *(f"{record[key]:.{_digits(record)}f}" for key in ("paper_raw", "paper_mcf")),
-                f"{record['paper_mcf'] - record['paper_raw']:+.{_digits(record)}f}",
-                *(with_interval(*_ours(record, key), _digits(record)) for key in ("ours_raw", "ours_mcf")),
-                _difference(record),
-            )
-            for record in records
+    for name, title, images, printed, arm in subjects:
+        records = tuple(_beside(item, of_study, (real_only(config), arm)) for item in printed)
+        columns = (
+            *("model", "figure", "paper: raw", f"paper: {images}", "paper: difference"),
+            *(f"ours: {real_only(config)}", f"ours: {arm or 'no such arm'}", "ours: difference"),
+            "ours: patients, slices",
         )
-        tables.append(
-            StudyTable(name, tuple(records), (Table(f"{title}: paper and ours", columns, rows, NOT_AT_HAND),))
-        )
-    return [*tables, _fid_table()]
+        rows = tuple(map(_row, records))
+        tables.append(StudyTable(name, records, (Table(f"{title}: paper and ours", columns, rows, _NOTE),)))
+    return [*tables, _fid_table(judged, config)]
 
 
-def mcf_arm(config: StudyConfig) -> str | None:
-    """Return the first arm with generated slices, those with the augmentation of 'real only' first."""
+def mcf_arm(config: StudyConfig, *, neighbors: bool = True) -> str | None:
+    """Return the first arm with generated slices, those with the augmentation of 'real only' first.
+
+    Args:
+        config: the study.
+        neighbors: whether the set's denoiser sees the neighboring slices.
+    """
     plain_one = config.arms[real_only(config)].augmentation
-    generated = [name for name in config.arms if kind_of(name, config) == GENERATED]
+    generated = [
+        name
+        for name, arm in config.arms.items()
+        if kind_of(name, config) == GENERATED and _has_neighbors(arm.synthetic, config) == neighbors
+    ]
     return min(generated, key=lambda name: config.arms[name].augmentation != plain_one, default=None)
 
 
-def protocol_table(config: StudyConfig, figures: Sequence[ArmFigure]) -> Table:
-    """Name what the paper did otherwise."""
-    patients = max((item.patients for item in figures), default=0)
-    folds = config.folds if isinstance(config.folds, int) else len(config.folds)
-    rows = (
-        ("split", "by slice: slices of one patient train and test", "by patient, for the generator too"),
-        ("tested on", "364 slices of one split", f"{patients} patients, each once, in {folds} folds"),
-        ("trainings", UNKNOWN, f"{len(config.seeds)} seeds a fold, mean"),
-        ("spread", "none printed", "95 % intervals over patients, SD over seeds"),
-        (
-            "slices",
-            "3,642 of the set's 3,929; 287 tumor-free ones are missing without a word",
-            "all test slices",
-        ),
-        ("empty predictions", UNKNOWN, "Dice 0, distances the image's diagonal"),
-        ("ASD", "sum of the two directed means", "mean over both surfaces, about half of that"),
-        (
-            "Hausdorff",
-            "HD95 by the table's name; unit not known here",
-            "95th percentile, pixels or mm as in our tables",
-        ),
-        ("slices of the means", UNKNOWN, "tumor slices for segmentation, all slices for accuracy"),
-        ("generator's settings", "L and w are not printed", "in the study's config"),
-    )
-    return Table("Differences in protocol", ("what", "paper", "here"), rows, "They forbid a direct reading.")
+def _has_neighbors(name: str | None, config: StudyConfig) -> bool:
+    """Say whether the denoiser of a generated set sees the neighboring slices."""
+    settings = {**config.generator.denoiser, **(config.sets[name].denoiser if name else {})}
+    return settings.get("neighbors", True) is not False
 
 
 def _key(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _beside(
-    printed: Printed, figures: Sequence[ArmFigure], arms: tuple[str, str | None]
-) -> Mapping[str, Any]:
+def _beside(printed: Printed, figures: Sequence[ArmFigure], arms: tuple[str, str | None]) -> Record:
     record: dict[str, Any] = {
         "model": printed.model,
         "measure": printed.measure,
         "paper_raw": printed.raw,
-        "paper_mcf": printed.mcf,
+        "paper_generated": printed.generated,
     }
-    for name, arm in zip(("ours_raw", "ours_mcf"), arms, strict=True):
+    for name, arm in zip(("ours_raw", "ours_generated"), arms, strict=True):
         found = [
             item
             for item in figures
@@ -171,29 +159,107 @@ def _beside(
         ]
         for part in ("value", "low", "high"):
             record[f"{name}_{part}"] = getattr(found[0], part) if found else float("nan")
+        record[f"{name}_patients"] = found[0].patients if found else None
+        record[f"{name}_slices"] = _slices(found[0]) if found else None
     return record
 
 
-def _ours(record: Mapping[str, Any], name: str) -> tuple[float, float, float]:
+def _slices(item: ArmFigure) -> int:
+    """Return the number of slices that a figure is the mean of."""
+    segmented = item.measure in SEGMENTATION_MEASURES
+    return item.tumor_slices + (0 if segmented else item.tumor_free_slices)
+
+
+def _row(record: Record) -> tuple[Cell, ...]:
+    digits = _digits(record)
+    return (
+        *(record["model"], record["measure"]),
+        *(f"{record[key]:.{digits}f}" for key in ("paper_raw", "paper_generated")),
+        f"{record['paper_generated'] - record['paper_raw']:+.{digits}f}",
+        *(with_interval(*_ours(record, key), digits) for key in ("ours_raw", "ours_generated")),
+        _difference(record),
+        _counts(record),
+    )
+
+
+def _ours(record: Record, name: str) -> tuple[float, float, float]:
     return record[f"{name}_value"], record[f"{name}_low"], record[f"{name}_high"]
 
 
-def _difference(record: Mapping[str, Any]) -> str:
-    gap = plain(record["ours_mcf_value"] - record["ours_raw_value"])
+def _difference(record: Record) -> str:
+    gap = plain(record["ours_generated_value"] - record["ours_raw_value"])
     return "-" if gap is None else f"{gap:+.{_digits(record)}f}"
 
 
-def _digits(record: Mapping[str, Any]) -> int:
+def _counts(record: Record) -> str:
+    """Write n of both arms, once if it is the same or there is one alone."""
+    pairs = [
+        (record[f"{name}_patients"], record[f"{name}_slices"]) for name in ("ours_raw", "ours_generated")
+    ]
+    texts = [f"{patients}, {slices:,}" for patients, slices in pairs if patients is not None]
+    return " and ".join(dict.fromkeys(texts)) or "-"
+
+
+def _digits(record: Record) -> int:
     """Return the decimals that the paper prints: two of distances, four of shares."""
     return 2 if MEASURES[_MEASURES[record["measure"]]].unit else 4
 
 
-def _fid_table() -> StudyTable:
-    records = tuple({"method": method, "paper_fid": value} for method, value in PRINTED_FID.items())
-    note = (
-        "Ours is not beside it: the paper does not name the extractor, so its figures compare with no other. "
-        "Image quality is on the page of the image evaluation."
+def _fid_table(judged: Sequence[Record], config: StudyConfig) -> StudyTable:
+    """Put our FID of whole slices beside the paper's; what one of both has not is left blank."""
+    ours = {
+        _method(item, config): item for item in judged if (item["metric"], item["region"]) == ("fid", WHOLE)
+    }
+    records = tuple(
+        {
+            "method": method,
+            "paper_fid": PRINTED_FID.get(method),
+            **{f"ours_fid_{part}": ours.get(method, {}).get(part) for part in ("value", "low", "high")},
+            **{name: ours.get(method, {}).get(name) for name in _FID_COUNTS},
+        }
+        for method in dict.fromkeys((*PRINTED_FID, *ours))
     )
-    rows = tuple((method, f"{value:.2f}") for method, value in PRINTED_FID.items())
-    table = Table("Image quality: the paper's FID", ("method", "FID"), rows, note)
+    columns = ("method", "paper: FID", "ours: FID, whole slices", "ours: images, patients", "ours: reference")
+    table = Table("Image quality: FID", columns, tuple(map(_fid_row, records)), _fid_note(ours.values()))
     return StudyTable("paper_fid", records, (table,))
+
+
+_FID_COUNTS = ("n", "patients", "reference_n", "reference_patients")
+
+
+def _method(item: Record, config: StudyConfig) -> str:
+    """Return what the images of a judged set are called beside the paper's."""
+    if item["of"] != SYNTHETIC:
+        return f"{item['of']} (judged with {item['set']})"
+    for neighbors, method in ((True, METHOD), (False, WITHOUT_NEIGHBORS)):
+        arm = mcf_arm(config, neighbors=neighbors)
+        if arm is not None and config.arms[arm].synthetic == item["set"]:
+            return method
+    return str(item["set"])
+
+
+def _fid_row(record: Record) -> tuple[Cell, ...]:
+    printed, value = record["paper_fid"], record["ours_fid_value"]
+    return (
+        record["method"],
+        None if printed is None else f"{printed:.2f}",
+        None if value is None else with_interval(value, record["ours_fid_low"], record["ours_fid_high"], 2),
+        *(
+            None if record[images] is None else f"{record[images]:,}, {record[patients]}"
+            for images, patients in (_FID_COUNTS[:2], _FID_COUNTS[2:])
+        ),
+    )
+
+
+def _fid_note(ours: Iterable[Record]) -> str:
+    features = ", ".join(dict.fromkeys(item["extractor"] for item in ours))
+    if not features:
+        return (
+            "Nothing of ours stands beside it: no set was judged. The paper does not name its extractor, so "
+            "its figures compare with no other."
+        )
+    return (
+        "The two columns cannot be compared with each other: the paper does not name its extractor, and FID "
+        f"depends on it. Ours: {features}, of the first fold, with real tumors of test patients as the "
+        "reference. Few images make it large, and 'The images themselves' has KID and the warnings."
+    )

@@ -25,7 +25,8 @@ from mcf_bundle.study.curves import Curve
 from mcf_bundle.study.figures import ArmFigure, measure_arms
 from mcf_bundle.study.judged_images import JudgedImages
 from mcf_bundle.study.page import StudyResults, study_content
-from mcf_bundle.study.paper_tables import paper_tables, protocol_table
+from mcf_bundle.study.paper_protocol import protocol_table
+from mcf_bundle.study.paper_tables import paper_tables
 from mcf_bundle.study.run_scores import classification_runs, segmentation_runs
 from mcf_bundle.study.split_comparison import split_table
 from mcf_bundle.study.tables import (
@@ -70,7 +71,7 @@ def write_report(
         segmentation_csv: gathered per-case table of the segmenters; None without any.
         classification_csv: likewise of the classifiers.
         config: the study.
-        provenance: versions, hashes, seeds, times, hardware; plain values at any depth.
+        provenance: what was run with what, see `provenance_tables`; plain values at any depth.
         volumes_csv: likewise of their volumes; None leaves distances of volumes out.
         levels_csv: gathered table of levels, see `read_levels`; None leaves level-matched slices out.
         curves: panel -> run -> pairs of step and value.
@@ -120,7 +121,7 @@ def write_report(
         classification=classification_table(classified) if classified else None,
         has_levels=bool(levels),
         by_slice=split_table(segmentation_csv, classification_csv, config, resamples=resamples, seed=seed),
-        paper=paper_tables(figures, config),
+        paper=paper_tables(figures, config, images.table.records if images else ()),
         protocol=protocol_table(config, figures),
         provenance=provenance,
         curves=curves or {},

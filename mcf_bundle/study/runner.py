@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mcf_bundle.arguments import as_path
 from mcf_bundle.data.kept import kept_between_runs
 from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.folder_lock import claimed
-from mcf_bundle.run_record import describe_run
+from mcf_bundle.run_record import describe_run, device_name
 from mcf_bundle.study.config import StudyConfig
 from mcf_bundle.study.costs import cost_table
 from mcf_bundle.study.execution import Workplace, check_given_checkpoints, check_ids, execute
@@ -123,15 +125,18 @@ def _table(runs: Sequence[Run], costs: Mapping[str, Cost]) -> list[str]:
 
 
 def _provenance(runs: Sequence[Run], place: Workplace, started: float) -> dict[str, Any]:
-    """Return what was run with what, for the report."""
-    import torch
+    """Return the finished runs' records and this start, for the report.
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    records = _records(runs, place.folder, place.config)
+    Seeds and config are the study's, and stand in the report beside this.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    described = describe_run(seed=None, device=device_name(device), started=started)
+    start = {name: value for name, value in described.items() if name not in ("seed", "config")}
     return {
-        **describe_run(seed=None, device=device, started=started),
         "hash": place.config.hash,
-        "runs": [dict(record) for record in records.values()],
+        # The runs of this process had command lines of their own, which it remembers in place of the study's.
+        "last_start": {**start, "command_line": list(place.line)},
+        "runs": [dict(record) for record in _records(runs, place.folder, place.config).values()],
     }
 
 

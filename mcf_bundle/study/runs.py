@@ -8,7 +8,7 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any
 
-from mcf_bundle.study.config import CKPT_IDS, NETWORKS, StudyConfig
+from mcf_bundle.study.config import CKPT_IDS, FOLDER, NETWORKS, StudyConfig
 from mcf_bundle.study.splits import BY_SLICE, Split, list_splits
 
 _GUESSED_S_PER_STEP: Mapping[str, float] = {
@@ -19,7 +19,7 @@ _GUESSED_S_PER_STEP: Mapping[str, float] = {
     "classification": 0.4,
 }
 _GUESSED_STEPS = 1000
-_GUESSED_GENERATED_S, _GUESSED_DERIVED_S, _GUESSED_JUDGED_S = 300.0, 60.0, 300.0
+_GUESSED_GENERATED_S, _GUESSED_DERIVED_S, _GUESSED_FOLDER_S, _GUESSED_JUDGED_S = 300.0, 60.0, 10.0, 300.0
 """Guesses for two CPU cores and slices of 128 x 128, until a run of the same kind was timed."""
 
 
@@ -69,7 +69,7 @@ class RunOnSet(Run):
 
 
 class SetRun(RunOnSet):
-    """Make a synthetic set."""
+    """Make a synthetic set, or look through a folder that is one."""
 
 
 class JudgeRun(RunOnSet):
@@ -176,14 +176,15 @@ def _set_with_needs(config: StudyConfig, name: str, split: Split) -> Iterator[Ru
             networks={role: run.id for role, run in source.items()},
         )
         return
-    networks = _networks_of(config, name, split)
+    given = settings.kind == FOLDER
+    networks = {} if given else _networks_of(config, name, split)
     yield from networks.values()
     yield SetRun(
         id=_set_id(name, split),
         kind=f"sets/{settings.kind}",
         split=split,
         needs=tuple(run.id for run in networks.values()),
-        guess_s=_GUESSED_GENERATED_S,
+        guess_s=_GUESSED_FOLDER_S if given else _GUESSED_GENERATED_S,
         set_name=name,
         networks={role: run.id for role, run in networks.items()},
     )

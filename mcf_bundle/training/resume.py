@@ -100,7 +100,7 @@ class ResumeHandler:
         """Return the last state that is whole, and its file; None if no run was here."""
         damage: CheckpointError | None = None
         for path in (self.path, self.previous):
-            if not path.is_file():
+            if not path.exists():
                 continue
             try:
                 state = self._read(path)

@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from mcf_bundle.arguments import as_path
+from mcf_bundle.arguments import as_path, check_count
 from mcf_bundle.networks.checkpoint import save_checkpoint
 from mcf_bundle.run_record import describe_code, device_name
 
@@ -30,6 +30,11 @@ class WeightsHandler:
         info: plain values to store.
         metric: key of the validation metric, lower is better if `lower_is_better`.
         lower_is_better: whether a fall of the metric is an improvement.
+        first_epoch: the first that can be best, from 1: a part of the training before it, such as one on
+            other slices, chooses nothing.
+
+    Raises:
+        ArgumentError: `first_epoch` is no whole number of 1 or more.
     """
 
     def __init__(
@@ -44,7 +49,9 @@ class WeightsHandler:
         info: Mapping[str, Any],
         metric: str,
         lower_is_better: bool,
+        first_epoch: int = 1,
     ) -> None:
+        check_count("weights#first_epoch", first_epoch)
         self.folder, self.network, self.metric, self.sign = (
             as_path(folder, "ckpt_dir"),
             network,
@@ -63,7 +70,7 @@ class WeightsHandler:
                 "num_threads": torch.get_num_threads(),
             },
         }
-        self.info, self.best = dict(info), -float("inf")
+        self.info, self.best, self.first_epoch = dict(info), -float("inf"), first_epoch
 
     def attach(self, engine: Engine) -> None:
         """Register with the validation engine, whose epoch is the trainer's."""
@@ -74,7 +81,7 @@ class WeightsHandler:
         value = float(engine.state.metrics[self.metric])
         info = {**self.info, "epoch": engine.state.epoch, self.metric: value}
         save_checkpoint(self.folder / "model_last.pt", self.network.state_dict(), **self.meta, info=info)
-        if self.sign * value > self.best:
+        if engine.state.epoch >= self.first_epoch and self.sign * value > self.best:
             self.best = self.sign * value
             save_checkpoint(self.folder / "model_best.pt", self.network.state_dict(), **self.meta, info=info)
 

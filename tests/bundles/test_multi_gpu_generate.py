@@ -32,18 +32,23 @@ FINDS_ALL = {"gate_rules#max_rejected": 1.0}
 STOPS = {"gate_rules#max_rejected": 0.3, "gate_rules#min_tried": 4}
 
 
-def launch(folder: Path, dataset: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Generate with two processes on the CPU."""
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def command_of(folder: Path, dataset: Path, **settings: Any) -> list[str]:
+    """Return a generation with two processes on the CPU."""
     names = ("bundles/mcf_diffusion/configs/inference.json", "configs/hardware/multi_gpu_generate.json")
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     options = {"dataset_dir": str(dataset), "output_dir": str(folder), "device": "cpu", **settings}
     arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     files = str([str(ROOT / name) for name in names])
-    return run_program(
-        [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", files, *arguments],
-        cwd=folder.parent,
-        environment={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    return [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", files, *arguments]
+
+
+def launch(folder: Path, dataset: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Generate with two processes on the CPU."""
+    command = command_of(folder, dataset, **settings)
+    return run_program(command, cwd=folder.parent, environment=ENVIRONMENT)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from PIL import Image
 
 from mcf_bundle.bounded_file import read_bytes, read_lines
 from mcf_bundle.data import lgg
@@ -26,7 +27,11 @@ from mcf_bundle.data.stored_images import find_images
 from mcf_bundle.data.tiff import read_tiff
 from mcf_bundle.errors import CheckpointError, DataError
 from mcf_bundle.limits import MAX_SIDE
-from mcf_bundle.networks.checkpoint import read_checkpoint, save_checkpoint
+from mcf_bundle.metrics.extractors import load_extractor
+from mcf_bundle.networks.checkpoint import hash_file, read_checkpoint, read_tensors, save_checkpoint
+from mcf_bundle.networks.classification_networks import load_pretrained, make_classification_network
+from mcf_bundle.networks.denoiser import Denoiser
+from mcf_bundle.networks.generative_checkpoint import load_generative_checkpoint
 from tests.damage import HEAD, all_damages, png, try_damages
 from tests.damage_targets import PATIENT, make_targets, write_patient
 
@@ -46,6 +51,28 @@ def test_every_damaged_file_is_refused_by_name_or_read_as_it_was(
     for tally in tallies:
         tally.check()
         assert tally.refused > 20, tally
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zstd", "lzma"])
+def test_a_compression_that_is_not_read_is_named_with_the_way_out(tmp_path: Path, compression: str) -> None:
+    path = write_patient(tmp_path, "zlib") / f"{PATIENT}_2.tif"
+    forge(path, Compression=tifffile.COMPRESSION[compression.upper()])
+    with pytest.raises(DataError) as caught:
+        read_volume(tmp_path / PATIENT)
+    assert str(caught.value) == (
+        f"{path}: is compressed by {compression.upper()}, which is not read; "
+        "save it without compression, or with deflate or PackBits"
+    )
+
+
+@pytest.mark.parametrize("compression", [None, "packbits", "tiff_adobe_deflate"])
+def test_the_compressions_that_are_read_need_no_further_package(
+    tmp_path: Path, compression: str | None
+) -> None:
+    path = tmp_path / "a.tif"
+    pixels = np.random.default_rng(0).integers(0, 9, (32, 32, 3), np.uint8)
+    Image.fromarray(pixels).save(path, compression=compression)
+    assert np.array_equal(read_tiff(path), pixels)
 
 
 @pytest.mark.parametrize("end", ["", "_mask"])
@@ -75,6 +102,23 @@ def bomb(path: Path, size: int) -> None:
         place = file.tell()
         file.write(packed)
     forge(path, StripOffsets=place, StripByteCounts=len(packed))
+
+
+def pack(path: Path) -> None:
+    """Deflate the parts of a file of torch.save."""
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in parts.items():
+            file.writestr(name, data)
+
+
+def flip_a_weight(path: Path) -> None:
+    """Change a weight of 1 by one bit."""
+    content = path.read_bytes()
+    one = struct.pack("<f", 1)
+    assert one in content
+    path.write_bytes(content.replace(one, struct.pack("<f", 1.5), 1))
 
 
 FORGERIES: dict[str, Callable[[Path], None]] = {
@@ -128,24 +172,96 @@ def test_a_volume_that_unpacks_to_more_than_it_declares_is_refused(tmp_path: Pat
     assert_refused_cheaply(lambda: check_image_file(path), path)
 
 
+NIFTI_HEADERS = {
+    "NIfTI-1": (nibabel.Nifti1Image, 348, 108, "f"),
+    "NIfTI-2": (nibabel.Nifti2Image, 540, 168, "q"),
+}
+"""Kind of image, bytes of its header, place and type of the pixels' place."""
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", NIFTI_HEADERS)
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize(
+    ("pixels", "sizes", "problem"),
+    [
+        (300_000_000, [299_000_000], "bytes of extensions, 1048576 are allowed"),
+        (300_000_000, [], "bytes of extensions, 1048576 are allowed"),
+        (0, [299_000_000], "declares extensions and its pixels at byte 0"),
+        (1024, [299_000_000], "declares an extension of 299000000 bytes"),
+        (1024, [32, -8], "declares an extension of -8 bytes"),
+        (1024, [8], "declares an extension of 8 bytes"),
+    ],
+)
+def test_a_forged_extension_of_a_volume_is_refused_before_it_takes_memory(
+    tmp_path: Path, name: str, kind: str, order: str, pixels: int, sizes: list[int], problem: str
+) -> None:
+    path, (image, start, place, code) = tmp_path / name, NIFTI_HEADERS[kind]
+    header = bytearray(
+        image(np.zeros((4, 4, 4), np.uint8), np.eye(4)).header.as_byteswapped(order).binaryblock
+    )
+    header[place : place + struct.calcsize(code)] = struct.pack(order + code, pixels)
+    parts = [struct.pack(f"{order}2i", size, 6) + bytes(max(0, min(size - 8, 1000))) for size in sizes]
+    content = bytes(header[:start]) + bytes([bool(sizes), 0, 0, 0]) + b"".join(parts)
+    packed = (gzip.compress(content, 1), gzip.compress(bytes(100_000_000), 1))
+    path.write_bytes(b"".join(packed) if name.endswith(".gz") else content + bytes(4096))
+    assert_refused_cheaply(lambda: check_image_file(path), path, problem)
+
+
+@pytest.mark.parametrize("kind", NIFTI_HEADERS)
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_extensions_of_a_sane_size_are_read(tmp_path: Path, name: str, kind: str) -> None:
+    image = NIFTI_HEADERS[kind][0](np.zeros((4, 4, 4), np.uint8), np.eye(4))
+    for size in (5, 500_000):
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"x" * size))
+    nibabel.save(image, tmp_path / name)
+    check_image_file(tmp_path / name)
+
+
 def test_a_checkpoint_with_a_packed_part_is_refused(tmp_path: Path) -> None:
     """torch.save packs nothing; a packed part may unpack to any size."""
     path = tmp_path / "model.pt"
     weights = {"weight": torch.zeros(9)}
     save_checkpoint(path, weights, preset="smoke", kind="gate", patients=[], info={})
-    with zipfile.ZipFile(path) as file:
-        parts = {name: file.read(name) for name in file.namelist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, data in parts.items():
-            file.writestr(name, data)
+    pack(path)
     with pytest.raises(CheckpointError, match=r"model\.pt: cannot be read"):
         read_checkpoint(path)
 
 
-def assert_refused_cheaply(read: Callable[[], object], path: Path) -> None:
+LOADERS: dict[str, Callable[[Path], object]] = {
+    "extractor": lambda path: load_extractor("radimagenet_resnet50", path, sha256=hash_file(path)),
+    "pretrained": lambda path: load_pretrained(make_classification_network("shufflenet"), path),
+    "generative": lambda path: load_generative_checkpoint(Denoiser(2, 9, 3), path),
+}
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("damage", [pack, flip_a_weight])
+def test_weights_of_others_with_a_packed_part_or_a_flipped_bit_are_refused(
+    tmp_path: Path, loader: str, damage: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"weight": torch.ones(9)}, path)
+    with pytest.raises(CheckpointError) as whole:
+        LOADERS[loader](path)
+    assert "fit" in whole.value.problem or "used as weights" in whole.value.problem
+    damage(path)
+    with pytest.raises(CheckpointError, match=r"weights\.pth: cannot be read \(BadZipFile\)"):
+        LOADERS[loader](path)
+
+
+def test_weights_from_before_checksums_are_read_where_others_may_have_written_them(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"weight": torch.ones(9)}, path, _use_new_zipfile_serialization=False)
+    assert torch.equal(read_tensors(path, remedy="", allow_old=True)["weight"], torch.ones(9))
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_tensors(path, remedy="")
+
+
+def assert_refused_cheaply(read: Callable[[], object], path: Path, problem: str = "") -> None:
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match=path.name):
+        with pytest.raises(DataError, match=f"{path.name}.*{problem}"):
             read()
         assert tracemalloc.get_traced_memory()[1] < MEMORY_BYTES
     finally:
@@ -164,6 +280,23 @@ def test_a_patient_of_too_many_slices_is_refused(
     monkeypatch.setattr(lgg, limit, value)
     with pytest.raises(DataError, match=rf"{PATIENT}: .*3 slices.* allowed"):
         read_volume(folder)
+
+
+def test_a_dataset_of_too_many_patients_is_refused_before_one_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_patient(tmp_path, "zlib")
+    for name in ("A", "B"):
+        (tmp_path / name).mkdir()
+        for path in folder.iterdir():
+            (tmp_path / name / path.name.replace(PATIENT, name)).write_bytes(path.read_bytes())
+    (tmp_path / "notes").mkdir()
+    monkeypatch.setattr(lgg, "MAX_PATIENTS", 3)
+    assert len(read_cohort(tmp_path).volumes) == 3
+    monkeypatch.setattr(lgg, "MAX_PATIENTS", 2)
+    monkeypatch.setattr(lgg, "read_volume", None)
+    with pytest.raises(DataError, match=f"^{tmp_path}: holds 3 patients, 2 are allowed; move some elsewhere"):
+        read_cohort(tmp_path, skip_bad_patients=True)
 
 
 def test_a_text_file_is_read_up_to_its_limit(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pydoc
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +17,8 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from tqdm import tqdm
 
-from mcf_bundle.commandline import TERMINATED, end_on_sigterm
+from mcf_bundle.commandline import end_on_sigterm
 from mcf_bundle.errors import ArgumentError, BusyError, DataError
 from mcf_bundle.folder_lock import HOLDER_FILE
 from mcf_bundle.generation.gate import GateResult
@@ -29,6 +29,7 @@ from mcf_bundle.generation.run_output import RunOutput
 from mcf_bundle.generation.workflow import GenerationWorkflow
 from mcf_bundle.generation.writer import case_files
 from tests.file_contents import contents
+from tests.forking import check_ends_by_sigterm, fork, with_sigterm
 from tests.full_disk import full_disk
 from tests.generation.bundle_runs import OPEN_GATE, gate, make_workflow, sharing
 
@@ -62,21 +63,6 @@ def start(whole: GenerationWorkflow, tmp_path: Path) -> Start:
 
 def records_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
-
-
-def fork(work: Callable[[], object]) -> int:
-    """Do a piece of work in a copy of this process; return its number."""
-    pid = os.fork()
-    if pid:
-        return pid
-    tqdm.set_lock(threading.RLock())
-    try:
-        work()
-    except SystemExit as ended:
-        os._exit(int(str(ended.code)))
-    except BaseException:
-        os._exit(1)
-    os._exit(0)
 
 
 @contextmanager
@@ -185,29 +171,39 @@ def test_a_run_whose_reader_died_keeps_what_was_made_and_is_finished_by_the_same
 # --- SIGTERM ----------------------------------------------------------------------------------------
 
 
-def test_sigterm_ends_a_run_in_order_and_the_same_command_goes_on(
-    whole: GenerationWorkflow, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, printed = tmp_path / "run", tmp_path / "stderr"
-    keep = RunOutput.keep
-
-    def keep_and_signal(self: RunOutput, made: Generated, earlier: Sequence[GateResult]) -> None:
-        keep(self, made, earlier)
-        if made.materials.row.row == 0:
-            os.kill(os.getpid(), signal.SIGTERM)
+def end_by_sigterm_in(target: str, start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a generation that gets SIGTERM when the function of this full name ends its first call."""
+    plain = pydoc.locate(target)
+    assert callable(plain)
 
     def work() -> None:
-        os.dup2(os.open(printed, os.O_WRONLY | os.O_CREAT), 2)
-        monkeypatch.setattr(RunOutput, "keep", keep_and_signal)
+        monkeypatch.setattr(target, with_sigterm(plain))
         end_on_sigterm()
         start()
 
-    assert os.waitstatus_to_exitcode(os.waitpid(fork(work), 0)[1]) == TERMINATED
-    line = "error: ended by SIGTERM; what is done is kept, give the same command again to go on"
-    assert line in printed.read_text()
-    kept = [path.name for path in folder.glob("SYN_*")]
-    assert kept
-    assert not list(folder.glob(".running*"))
+    check_ends_by_sigterm(work, folder, folder.parent / "stderr")
+
+
+def test_sigterm_ends_a_run_in_order_and_the_same_command_goes_on(
+    whole: GenerationWorkflow, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    end_by_sigterm_in("mcf_bundle.generation.run_output.RunOutput.keep", start, folder, monkeypatch)
+    assert list(folder.glob("SYN_*"))
+    assert not (folder / "manifest.jsonl").exists()
+    start()
+    assert contents(folder, "run.json") == contents(whole.output_dir, "run.json")
+
+
+@pytest.mark.parametrize("last_call", ["with_generated", "write_pages", "ManifestShards.remove"])
+def test_sigterm_while_merging_ends_a_run_in_order_and_the_same_command_goes_on(
+    whole: GenerationWorkflow, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last_call: str
+) -> None:
+    folder = tmp_path / "run"
+    end_by_sigterm_in(f"mcf_bundle.generation.run_output.{last_call}", start, folder, monkeypatch)
+    assert (folder / "manifest.jsonl").exists()
+    assert (folder / "datalist.json").exists() == (last_call != "with_generated")
+    assert (folder / "run.json").exists() == (last_call == "ManifestShards.remove")
     start()
     assert contents(folder, "run.json") == contents(whole.output_dir, "run.json")
 

@@ -182,6 +182,32 @@ def test_networks_see_blocks_of_one_size_whatever_is_read_at_a_time(
     assert found.outcome == reference.outcome
 
 
+def test_a_block_that_the_gate_s_classifier_halves_is_marked_by_the_smaller_size(
+    cases: dict[str, Case],
+) -> None:
+    """The figures of the gate round by the classifier's calls; the sampler's calls were larger."""
+    found, block = Run(), BlockSize(4, on_oom="halve")
+
+    def judge(part: Sequence[np.ndarray], size: int) -> list[float]:
+        if size > 2 and len(found.blocks) == 2:
+            raise torch.OutOfMemoryError
+        return found.judge(part)
+
+    machinery = Machinery(
+        sample=found.sample,
+        tumor_probability=lambda images: block.split(images, judge),
+        limits=ODD_REJECTED,
+        gallery=SliceGallery([]),
+        cases=cases,
+        block=block,
+        batch_size=4,
+        device=torch.device("cpu"),
+    )
+    run_plan(plan_of(cases, [[2 * row + 2] for row in range(12)]), machinery, found.keep)
+    assert [len(seeds) for seeds in found.blocks] == [4, 4, 2, 2]
+    assert [made.compute_batch for made in found.made] == [4] * 4 + [2] * 8
+
+
 def test_a_short_block_is_filled_with_repeats_whose_results_are_dropped(cases: dict[str, Case]) -> None:
     found = run(cases, [[2], [4], [6], [8], [10], [12]])
     assert found.blocks == [[2, 4, 6, 8], [10, 12, 12, 12]]

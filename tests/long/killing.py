@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import random
 import signal
-import threading
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tqdm import tqdm
+from tests.forking import fork, wait_for
 
-HANGING_S = 300
-"""A process that takes longer hangs: it prints where, and fails."""
-
-tqdm.monitor_interval = 0  # its thread could hold the bars' lock while a process is forked
+Work = Callable[[Callable[[], object]], object]
+"""A piece of work. It is called with what it calls when the part begins in which it may be killed."""
 
 
 @dataclass(frozen=True)
@@ -34,26 +29,34 @@ class Survived:
     parts: int
 
 
-def duration_of(work: Callable[[], object]) -> float:
-    """Return the seconds that an undisturbed run takes in a process of its own."""
+def from_the_start(work: Callable[[], object]) -> Work:
+    """Make a piece of work that may be killed from its first moment on."""
+
+    def begin_and_work(begin: Callable[[], object]) -> None:
+        begin()
+        work()
+
+    return begin_and_work
+
+
+def duration_of(work: Work) -> float:
+    """Return the seconds from where it may be killed to its end, in a process of its own."""
+    pid = _begun(work)
     started = time.monotonic()
-    pid = _fork(work)
-    assert _wait(pid) == 0
+    assert wait_for(pid) == 0
     return time.monotonic() - started
 
 
-def see_through(
-    work: Callable[[], object], dice: random.Random, *, longest_s: float, most_kills: int
-) -> Survived:
+def see_through(work: Work, dice: random.Random, *, longest_s: float, most_kills: int) -> Survived:
     """Run a piece of work in forked processes until one of them ends well.
 
-    Each process is killed after a time drawn from 0 to `longest_s`, until there were `most_kills`; the one
-    after that is left alone.
+    Each process is killed after a time drawn from 0 to `longest_s`, counted from where it may be killed,
+    until there were `most_kills`; the one after that is left alone.
 
     Args:
         work: what a process does; it finds on disk what those before it left.
         dice: draws the moments.
-        longest_s: time of an undisturbed run, seconds.
+        longest_s: what `duration_of` gave.
         most_kills: kills of this piece of work.
 
     Raises:
@@ -61,13 +64,13 @@ def see_through(
     """
     kills = parts = 0
     while True:
-        pid = _fork(work)
+        pid = _begun(work)
         parts += 1
         if kills < most_kills:
             time.sleep(dice.uniform(0, longest_s))
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        status = _wait(pid)
+        status = wait_for(pid)
         if status == -signal.SIGKILL:
             kills += 1
             continue
@@ -75,22 +78,11 @@ def see_through(
         return Survived(kills, parts)
 
 
-def _fork(work: Callable[[], object]) -> int:
-    """Start a copy of this process, with everything imported, that does the work and ends."""
-    pid = os.fork()
-    if pid:
-        return pid
-    faulthandler.dump_traceback_later(HANGING_S, exit=True)
-    # The lock of tqdm's own making is shared by forked processes, and stays locked when its holder is killed.
-    tqdm.set_lock(threading.RLock())
-    try:
-        work()
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-
-
-def _wait(pid: int) -> int:
-    """Return the exit status; minus the signal if one ended the process."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+def _begun(work: Work) -> int:
+    """Start a process that does the work; return its number when it may be killed, or has ended."""
+    reading, writing = os.pipe()
+    pid = fork(lambda: work(lambda: os.write(writing, b".")))
+    os.close(writing)
+    os.read(reading, 1)
+    os.close(reading)
+    return pid

@@ -16,7 +16,7 @@ from mcf_bundle.generation.run_output import RunOutput
 from mcf_bundle.generation.workflow import GenerationWorkflow
 from tests.file_contents import contents
 from tests.generation.bundle_runs import PICKY_GATE, gate, make_workflow, sharing
-from tests.long.killing import duration_of, see_through
+from tests.long.killing import Work, duration_of, from_the_start, see_through
 
 pytestmark = pytest.mark.long
 
@@ -40,27 +40,56 @@ def generate(workflow: GenerationWorkflow) -> None:
         workflow.run()
 
 
+def whole_run(workflow: GenerationWorkflow) -> Work:
+    """Generate; it may be killed from the first moment on."""
+    return from_the_start(partial(generate, workflow))
+
+
+def merging(workflow: GenerationWorkflow) -> Work:
+    """Generate; it may be killed from where merging begins."""
+
+    def work(begin: Callable[[], object]) -> None:
+        finish = RunOutput.finish
+
+        def begin_and_finish(*arguments: Any) -> None:
+            begin()
+            finish(*arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RunOutput, "finish", begin_and_finish)
+            generate(workflow)
+
+    return work
+
+
 def kill_again_and_again(
-    whole: GenerationWorkflow, folder: Path, kills: int, prepare: Callable[[GenerationWorkflow], Any]
+    whole: GenerationWorkflow,
+    folder: Path,
+    kills: int,
+    *,
+    work: Callable[[GenerationWorkflow], Work],
+    prepare: Callable[[GenerationWorkflow], Any] = lambda workflow: None,
 ) -> None:
     """Kill runs in one folder after the other until there were enough kills; compare each that ends."""
     expected, dice = contents(whole.output_dir, "run.json"), random.Random(0)
-    seconds = duration_of(partial(generate, sharing(whole, folder / "timed", **SETTINGS)))
+    seconds = duration_of(work(sharing(whole, folder / "timed", **SETTINGS)))
     killed = runs = 0
     while killed < kills:
         output_dir = folder / f"run_{runs}"
         workflow = sharing(whole, output_dir, **SETTINGS)
         prepare(workflow)
         found = see_through(
-            partial(generate, workflow), dice, longest_s=seconds, most_kills=min(KILLS_A_RUN, kills - killed)
+            work(workflow), dice, longest_s=seconds, most_kills=min(KILLS_A_RUN, kills - killed)
         )
         assert contents(output_dir, "run.json") == expected
         killed, runs = killed + found.kills, runs + 1
-    print(f"\n{killed} kills in {runs} runs of {seconds:.1f} s, {runs} of {runs} ended with the same bytes")
+    print(
+        f"\n{killed} kills within {seconds:.2f} s, in {runs} runs; {runs} of {runs} ended with the same bytes"
+    )
 
 
 def test_generation_survives_being_killed_at_any_moment(whole: GenerationWorkflow, tmp_path: Path) -> None:
-    kill_again_and_again(whole, tmp_path, GENERATION_KILLS, lambda workflow: None)
+    kill_again_and_again(whole, tmp_path, GENERATION_KILLS, work=whole_run)
 
 
 def test_merging_survives_being_killed_at_any_moment(
@@ -76,4 +105,4 @@ def test_merging_survives_being_killed_at_any_moment(
             with pytest.raises(KeyboardInterrupt):
                 workflow.run()
 
-    kill_again_and_again(whole, tmp_path, MERGING_KILLS, make_images)
+    kill_again_and_again(whole, tmp_path, MERGING_KILLS, work=merging, prepare=make_images)

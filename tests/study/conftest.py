@@ -18,10 +18,13 @@ def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         **write_study(folder),
         config=CONFIG,
-        provenance={"hash": "0123456789abcdef", "packages": {"torch": "2.12"}, "runs": RECORDS},
+        provenance={"last_start": {"command_line": ["mcf-bundle", "study"]}, "runs": RECORDS},
         resamples=60,
     )
     return folder
 
 
-RECORDS = [{"id": f"r{number}", "kind": "models", "seconds": 1800.0} for number in range(3)]
+RECORDS = [
+    {"id": f"r{number}", "kind": "models", "seconds": 1800.0, "versions": {"torch": "2.12"}}
+    for number in range(3)
+]

@@ -15,6 +15,7 @@ from mcf_bundle.study.config_file import merge, read_config
 from mcf_bundle.study.execution import check_ids
 
 Content = dict[str, Any]
+FOLDER: Content = {"kind": "folder", "path": "gan/{split}"}
 
 
 def content() -> Content:
@@ -114,6 +115,20 @@ def test_a_set_that_no_arm_uses_is_kept_where_it_is_judged(tmp_path: Path) -> No
     assert list(read(tmp_path, study).sets) == ["mcf", "own"]
 
 
+def test_a_folder_of_another_generator_takes_the_place_of_a_set(tmp_path: Path) -> None:
+    study = content()
+    study["sets"]["gan"], study["arms"]["mcf"]["synthetic"] = FOLDER, "gan"
+    config = read(tmp_path, study)
+    assert config.as_json()["sets"]["gan"]["path"] == FOLDER["path"]
+    study["sets"]["control"]["of"] = "gan"
+    with pytest.raises(ArgumentError, match=r"control.of: 'gan' does not exist; choose one of mcf"):
+        read(tmp_path, study)
+
+
+def test_a_path_belongs_to_the_content_of_sets_that_have_one_alone(tmp_path: Path) -> None:
+    assert "path" not in read(tmp_path, content()).as_json()["sets"]["mcf"]
+
+
 @pytest.mark.parametrize(
     ("judge", "complaint"),
     [
@@ -165,11 +180,20 @@ def change(path: str, value: Any) -> Callable[[Content], None]:
         ("arms.a/b", {}, "arms.a/b: is no name"),
         ("arms.none", [], r"arms.none: expected an object, got \[\]"),
         ("sets.mcf.kind", "gan", "sets.mcf.kind: 'gan' does not exist; choose one of generated, composites"),
-        ("sets.mcf.of", "control", "sets.mcf.of: a generated set is of no other"),
+        ("sets.mcf.of", "control", "sets.mcf.of: a set of kind 'generated' is of no other"),
         ("sets.control.of", "gan", "sets.control.of: 'gan' does not exist; choose one of mcf"),
         ("sets.control.of", ..., "sets.control.of: the generated set is missing"),
         ("sets.control.overrides", {"steps": 2}, "sets.control.overrides: 'steps' does not exist"),
         ("sets.mcf.overrides", {"datalist": "x"}, "sets.mcf.overrides.datalist: is what the study sets"),
+        ("sets.mcf.path", "gan/{split}", "sets.mcf.path: a set of kind 'generated' is made by the study"),
+        ("sets.gan", {"kind": "folder"}, "sets.gan.path: expected text, got None"),
+        ("sets.gan", {**FOLDER, "path": "gan"}, "sets.gan.path: 'gan' is the same for all splits"),
+        ("sets.gan", {**FOLDER, "of": "mcf"}, "sets.gan.of: a set of kind 'folder' is of no other"),
+        ("sets.gan", {**FOLDER, "overrides": {"seed": 1}}, "'seed' does not exist; there is none"),
+        ("sets.gan", {**FOLDER, "denoiser": {"crop": 8}}, "sets.gan.denoiser: folder trains no denoiser"),
+        ("models.unet.overrides.pretrained", "a.pt", "pretrained: weights from elsewhere may know patients"),
+        ("models.unet.overrides", {"start#pretrained": "a.pt"}, "start#pretrained: weights from elsewhere"),
+        ("models.unet.overrides", {"+train::sampler::seed": 1}, "sampler::seed: is what the study sets"),
         ("models.unet.bundle", "nnunet", "models.unet.bundle: 'nnunet' does not exist; choose one of tumor_"),
         ("models.unet.overrides.epoch_length", ..., "epoch_length is missing: every arm takes the same"),
         (

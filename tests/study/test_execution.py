@@ -1,4 +1,4 @@
-"""Which checkpoints a study takes."""
+"""Which checkpoints a study takes, and how its trainings are parted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
 from mcf_bundle.errors import LeakageError
 from mcf_bundle.networks.checkpoint import save_checkpoint
-from mcf_bundle.study.execution import refuse_leaks
+from mcf_bundle.study.config import Model
+from mcf_bundle.study.execution import epochs_alone, refuse_leaks
 from mcf_bundle.study.splits import make_datalists, patients_of
 from tests.study.studies import make_config
 
@@ -53,3 +54,9 @@ def test_a_checkpoint_that_was_chosen_on_a_test_patient_is_refused(
 def test_a_checkpoint_without_a_list_of_patients_is_refused(datalist: Datalist, tmp_path: Path) -> None:
     with pytest.raises(LeakageError, match="carries no list of the patients"):
         refuse_leaks(write_checkpoint(tmp_path / "a.pt", []), datalist)
+
+
+@pytest.mark.parametrize(("share", "epochs", "alone"), [(0, 60, 0), (0.5, 60, 30), (0.9, 2, 1), (0.5, 1, 0)])
+def test_an_epoch_is_left_for_the_arm_s_own_share(share: float, epochs: int, alone: int) -> None:
+    model = Model("tumor_segmentation", {"epoch_length": 1, "max_epochs": epochs})
+    assert epochs_alone(share, model) == alone

@@ -90,8 +90,36 @@ def test_the_plot_shows_every_arm_against_real_only(study_folder: Path) -> None:
 
 def test_what_was_run_and_its_hours_are_shown(study_folder: Path) -> None:
     text = (study_folder / "report.md").read_text()
-    assert "| packages.torch | 2.12 |" in text
+    assert "| command line | mcf-bundle study |" in text
+    assert "| seeds of the models | 0, 1 |" in text
+    assert "| torch | 2.12 |" in text
     assert "| models | 3 | 1.5 |" in text
+    assert "| None |" not in text
+
+
+def test_distances_of_volumes_are_explained_where_they_are_shown_and_else_missed(tmp_path: Path) -> None:
+    rows = segmentation_rows()
+    volumes = [
+        {**row, "case": row["patient"], "slice": "", "unit": "voxel"} for row in rows if row["slice"] == 1
+    ]
+    report(tmp_path, rows, volumes_csv=write_gathered(tmp_path / "volumes.csv", volumes))
+    text = (tmp_path / "report.md").read_text()
+    assert "say nothing about millimeters" in text
+    assert "do not follow from the slices" not in text
+    report(tmp_path, rows)
+    assert "do not follow from the slices" in (tmp_path / "report.md").read_text()
+
+
+def test_the_page_says_what_was_tuned_for_whom(study_folder: Path, tmp_path: Path) -> None:
+    text = (study_folder / "report.md").read_text()
+    assert "No arm's training settings were tuned" in text
+    assert "only MCF's start step L and guidance scale w are chosen beforehand" in text
+    arms = {name: arm for name, arm in CONFIG.arms.items() if arm.synthetic is None}
+    config = config_with(arms=arms, primary=Primary("unet", "strong", "real_only", "dice"))
+    report(tmp_path, segmentation_rows({name: EFFECTS[name] for name in arms}), config=config)
+    text = (tmp_path / "report.md").read_text()
+    assert "No arm's training settings were tuned" in text
+    assert "guidance scale" not in text
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:

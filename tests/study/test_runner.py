@@ -25,19 +25,15 @@ from mcf_bundle.data.lgg import read_cohort, read_volume
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
 from mcf_bundle.errors import CheckpointError, DataError, LeakageError, StudyError
 from mcf_bundle.folder_lock import claimed
-from mcf_bundle.metrics.case_table import (
-    CLASSIFICATION_COLUMNS,
-    SEGMENTATION_COLUMNS,
-    classification_row,
-    segmentation_row,
-    write_case_table,
-)
+from mcf_bundle.metrics.case_table import classification_row, segmentation_row, write_case_table
 from mcf_bundle.networks.checkpoint import hash_patient, read_checkpoint, save_checkpoint
+from mcf_bundle.run_record import forget_command, remember_command
 from mcf_bundle.study import runner
 from mcf_bundle.study.config import Arm, Generator
 from mcf_bundle.study.execution import BEST, TRAINING_FOLDER, Workplace, execute
 from mcf_bundle.study.folder import StudyFolder
-from mcf_bundle.study.gather import CASES_FILE
+from mcf_bundle.study.gather import CASES_FILE, GATHERED
+from mcf_bundle.study.hardware import describe_hardware
 from mcf_bundle.study.prediction_pictures import predict
 from mcf_bundle.study.predictions import choose_slices
 from mcf_bundle.study.runner import print_runs, run_study
@@ -212,19 +208,25 @@ def test_a_finished_study_runs_nothing_again(
 
 SMALL = make_config(validation_share=0.25)
 FULL_MASK = np.ones((4, 4), bool)
+SEGMENTED = partial(segmentation_row, FULL_MASK, FULL_MASK)
+CLASSIFIED = partial(classification_row, 1, 0.5)
 ROWS: dict[str, Callable[..., dict[str, Any]]] = {
-    "segmentation": partial(segmentation_row, FULL_MASK, FULL_MASK),
-    "classification": partial(classification_row, 1, 0.5),
+    "segmentation": SEGMENTED,
+    "volumes": SEGMENTED,
+    "classification": CLASSIFIED,
+    "levels": lambda **case: {**CLASSIFIED(**case), "leveled": 1, "matched": 0},
 }
 
 
 def write_cases(run: Run, place: Workplace) -> str:
-    """Stand in for a run: one case a test patient."""
+    """Stand in for a run: one case a test patient in each table that is gathered."""
     if isinstance(run, ModelRun):
         patients = patients_of(place.datalists[run.split], TEST)
-        columns = SEGMENTATION_COLUMNS if run.task == "segmentation" else CLASSIFICATION_COLUMNS
-        rows = [ROWS[run.task](patient=patient, slice_number=1) for patient in patients]
-        write_case_table(place.folder.of(run.id) / CASES_FILE, rows, columns)
+        for name, table in GATHERED.items():
+            if table.task == run.task:
+                number = None if name == "volumes" else 1
+                rows = [ROWS[name](patient=patient, slice_number=number) for patient in patients]
+                write_case_table(place.folder.of(run.id) / table.source, rows, table.columns)
     return "a remark" if isinstance(run, NetworkRun) else ""
 
 
@@ -245,10 +247,26 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_runs_are_done_once_in_their_order(phantom_cohort: Path, tmp_path: Path, calls: list[str]) -> None:
     tables = run_study(SMALL, phantom_cohort, tmp_path)
     assert calls == [run.id for run in list_runs(SMALL)]
-    assert tables.keys() == {"segmentation", "classification"}
+    assert tables.keys() == GATHERED.keys()
     calls.clear()
     assert run_study(SMALL, phantom_cohort, tmp_path) == tables
     assert calls == []
+
+
+def test_the_report_gets_the_command_line_and_every_record_with_its_hardware(
+    phantom_cohort: Path, tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(runner, "write_report", lambda _, **given: found.update(given["provenance"]))
+    words = ("mcf-bundle", "study", "--scale", "smoke")
+    # What a run of the same process was started with is not what the study was started with.
+    remember_command(["train"], {"seed": 3})
+    run_study(SMALL, phantom_cohort, tmp_path, line=words)
+    forget_command()
+    assert found["last_start"]["command_line"] == list(words)
+    assert not {"seed", "config"} & found["last_start"].keys()
+    assert [record["id"] for record in found["runs"]] == [run.id for run in list_runs(SMALL)]
+    assert all(record["hardware"] == describe_hardware() for record in found["runs"])
 
 
 def test_a_run_that_lacks_its_record_is_done_again(

@@ -95,6 +95,14 @@ def test_a_set_with_a_denoiser_of_its_own_shares_the_other_networks() -> None:
     ]
 
 
+def test_a_folder_of_another_generator_is_looked_through_and_nothing_is_trained_for_it() -> None:
+    sets = {"composites": SyntheticSet("folder", path="gan/{split}")}
+    runs = [run for run in list_runs(make_config(sets=sets)) if run.split.fold == "0"]
+    assert [run.id for run in runs if not isinstance(run, ModelRun)] == ["sets/composites/f0-p100"]
+    assert runs[1].needs == ()
+    assert runs[2].needs == ("sets/composites/f0-p100",)
+
+
 def test_images_are_judged_once_in_the_first_fold_with_all_data_after_its_models() -> None:
     config = make_config(seeds=[3, 4], fractions=[0.5, 1.0], judge=["mcf"])
     runs = list_runs(config)

@@ -7,6 +7,7 @@ import pytest
 from ignite.engine import Engine, Events
 from torch import nn
 
+from mcf_bundle.errors import ArgumentError
 from mcf_bundle.networks.checkpoint import hash_patient, read_checkpoint
 from mcf_bundle.run_record import describe_code
 from mcf_bundle.training.weights import WeightsHandler
@@ -45,6 +46,32 @@ def test_best_and_last_weights_follow_the_validation(
     assert (best.info["epoch"], last.info["epoch"]) == (best_epoch, 3)
     assert last.info["val_loss"] == 0.375
     assert last.info["split_seed"] == 0
+
+
+def test_no_epoch_before_the_first_is_best_and_a_resumed_training_keeps_to_it(tmp_path: Path) -> None:
+    story: dict[str, Any] = {"preset": "smoke", "kind": "segmenter", "info": {}, "metric": "val_dice"}
+    story |= {"patients": (), "validation_patients": (), "lower_is_better": False, "first_epoch": 3}
+    state: dict[str, Any] = {}
+    found: list[int | None] = []
+    for epoch, dice in enumerate((0.9, 0.8, 0.5, 0.6, 0.4), start=1):
+        handler = WeightsHandler(tmp_path, constant(float(epoch)), **story)
+        if state:
+            handler.load_state_dict(state)
+        engine = Engine(lambda engine, batch: None)
+        handler.attach(engine)
+        engine.state.metrics["val_dice"], engine.state.epoch = dice, epoch
+        engine.fire_event(Events.COMPLETED)
+        state, best = handler.state_dict(), tmp_path / "model_best.pt"
+        found.append(read_checkpoint(best).info["epoch"] if best.exists() else None)
+    assert found == [None, None, 3, 4, 4]
+
+
+@pytest.mark.parametrize("first_epoch", [0, 1.5, True])
+def test_a_first_epoch_that_is_none_is_refused(tmp_path: Path, first_epoch: Any) -> None:
+    story: dict[str, Any] = {"preset": "smoke", "kind": "segmenter", "info": {}, "metric": "val_dice"}
+    story |= {"patients": (), "validation_patients": (), "lower_is_better": False}
+    with pytest.raises(ArgumentError, match="first_epoch: expected a whole number of 1 or more"):
+        WeightsHandler(tmp_path, constant(0.0), **story, first_epoch=first_epoch)
 
 
 def test_weights_know_who_chose_them_and_what_made_them(tmp_path: Path) -> None:
