@@ -132,3 +132,27 @@ def test_the_design_s_smallest_difference_is_the_stored_one() -> None:
     (row,) = stored("primary")
     assert f"could have found {100 * float(row['smallest_difference']):.1f} points" in TEXT
     assert (row["patients"], row["folds"], row["seeds"]) == ("60", "3", "3")
+
+
+def test_the_ranking_is_the_stored_one_in_its_order() -> None:
+    rows = stored("ranking")
+    lines = [line for line in LINES if line.startswith("| start_step")]
+    assert len(lines) == len(rows) == 9
+    for line, row in zip(lines, rows, strict=True):
+        figures = [
+            with_interval(*(float(row[f"{name}{end}"]) for end in ("", "_low", "_high")), digits)
+            for name, digits in (("consistency", 3), ("kid", 4), ("texture", 3))
+        ]
+        cells = [value for figure in zip(figures, _ranks(row), strict=True) for value in figure]
+        assert line.startswith(f"| {row['setting']} | {' | '.join(cells)} | {float(row['mean_rank']):.2f} |")
+
+
+def _ranks(row: dict[str, str]) -> list[str]:
+    return [f"{float(row[f'{name}_rank']):g}" for name in ("consistency", "kid", "texture")]
+
+
+def test_the_figures_beside_the_paper_are_the_stored_ones() -> None:
+    for table in ("paper_segmentation", "paper_classification"):
+        for row in stored(table):
+            shown = any(line.startswith(f"| {row['model']} | {row['measure']} |") for line in LINES)
+            assert shown == bool(row["ours_raw_value"]), row
