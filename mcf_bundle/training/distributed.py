@@ -50,14 +50,21 @@ def rows_of_process(batch_size: int) -> int:
     return batch_size // processes
 
 
-def parallel_network(network: nn.Module, device: str | torch.device) -> DistributedDataParallel:
+def parallel_network(
+    network: nn.Module, device: str | torch.device, *, channels_last: bool = False
+) -> DistributedDataParallel:
     """Wrap a network so that the processes average its gradients; its weights stay where they are.
 
     Args:
         network: already on `device`; optimizer, average and checkpoints keep to it, so that the names of the
             weights do not change.
         device: of this process.
+        channels_last: memory format of the weights in training, see `autocast_call`.
     """
+    if channels_last:
+        # DistributedDataParallel lays out its buffers as the weights lie now. Where these are laid out anew
+        # later, the gradients of convolutions come back with their elements in another order.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     on_gpu = torch.device(device).type == "cuda"
     shared = share_statistics(network, device)
     return DistributedDataParallel(shared, device_ids=[device] if on_gpu else None)

@@ -49,9 +49,11 @@ def make_loss() -> nn.Module:
     return DiceCELoss(to_onehot_y=True, softmax=True, batch=True)
 
 
-def work(rank: int, folder: str) -> None:
+def work(rank: int, folder: str, channels_last: bool) -> None:
     network = make_network()
-    wrapped = parallel_network(network, "cpu")
+    wrapped = parallel_network(network, "cpu", channels_last=channels_last)
+    if channels_last:
+        wrapped.to(memory_format=torch.channels_last)  # as `autocast_call` does before each call
     half = ROWS // 2
     found = train(network, wrapped, WholeBatchLoss(make_loss()), slice(rank * half, (rank + 1) * half))
     torch.save(found, Path(folder) / f"{rank}.pt")
@@ -59,11 +61,12 @@ def work(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.subprocess
-def test_two_processes_train_as_one_does_to_the_last_digits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_two_processes_train_as_one_does_to_the_last_digits(tmp_path: Path, channels_last: bool) -> None:
     network = make_network()
     expected = train(network, network, make_loss(), slice(None))
     with idist.Parallel(backend="gloo", nproc_per_node=2, start_method="fork") as parallel:
-        parallel.run(work, str(tmp_path))
+        parallel.run(work, str(tmp_path), channels_last)
     for rank in (0, 1):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert found.keys() == expected.keys()
