@@ -31,7 +31,8 @@ TRAININGS = {
     "segmentation": (["bundles/tumor_segmentation/configs/train.json", SMOKE], ("--size", "64")),
     "classification": (
         ["bundles/tumor_classification/configs/train.json"],
-        ("--size", "64", "--batch_size", "16"),  # of fewer, batch normalization amplifies the rounding
+        # A tenth of its learning rate: rectifiers near 0 switch by rounding, and each step amplifies that.
+        ("--size", "64", "--learning_rate", "5e-5"),
     ),
 }
 """Config files and options of every training, each with its config's own optimizer."""
@@ -42,6 +43,9 @@ bias before a normalization has a gradient that is rounding alone: such a bias c
 
 TOLERANCE = 1e-3
 """Of losses and weights, relative to 1; a smaller batch of a process rounds otherwise."""
+
+COUNTED = {"val_auc": 0.02, "val_balanced_accuracy": 0.02}
+"""Tolerances of metrics that count cases or pairs, of which rounding may move one."""
 
 
 class Run:
@@ -121,7 +125,7 @@ def test_two_processes_end_as_one_does(
     for tag, values in one.scalars.items():
         assert [step for step, _ in two.scalars[tag]] == [step for step, _ in values]
         assert [value for _, value in two.scalars[tag]] == pytest.approx(
-            [value for _, value in values], abs=TOLERANCE
+            [value for _, value in values], abs=COUNTED.get(tag, TOLERANCE)
         ), tag
     assert [name for name in two.files if not name.startswith("events.")] == [
         name for name in one.files if not name.startswith("events.")

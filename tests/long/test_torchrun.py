@@ -24,13 +24,8 @@ pytestmark = pytest.mark.long
 WAITING_S = 600
 SETTINGS = {**generating.SETTINGS, **generating.FINDS_ALL}
 
-# The step is the gradient, whose norm is clipped to 1; the weights lie as on a GPU.
-SGD = "{'_target_': 'torch.optim.SGD', 'params': '$@network.parameters()', 'lr': 1.0}"
-ONE_STEP = (
-    *("--optimizer", SGD, "--max_epochs", "1", "--epoch_length", "1"),
-    *("--channels_last", "True"),
-)
-STEP_TOLERANCE = 1e-4
+STEP_TOLERANCE = 0.05
+"""Of a tensor's gradient, relative to it: rounding may switch a rectifier near 0. A wrong one is off by 1."""
 
 
 def descendants(pid: int) -> list[int]:
@@ -108,8 +103,21 @@ def test_a_training_of_two_processes_that_got_sigterm_ends_with_1_and_is_finishe
     assert training.largest_difference(finished.weights[0], undisturbed.weights[0]) == 0
 
 
+def one_step(rate: float) -> tuple[str, ...]:
+    """Return the options of one step along the gradient, its norm clipped to 1; weights lie as on a GPU."""
+    optimizer = {"_target_": "torch.optim.SGD", "params": "$@network.parameters()", "lr": rate}
+    options = {"optimizer": optimizer, "max_epochs": 1, "epoch_length": 1, "channels_last": True}
+    return tuple(word for name, value in options.items() for word in (f"--{name}", str(value)))
+
+
 @pytest.mark.parametrize("name", training.TRAININGS)
 def test_a_step_of_two_processes_is_that_of_one(phantom_cohort: Path, tmp_path: Path, name: str) -> None:
-    one = training.train(tmp_path / "one", phantom_cohort, name, 1, *ONE_STEP)
-    two = training.train(tmp_path / "two", phantom_cohort, name, 2, *ONE_STEP)
-    assert training.largest_difference(one.weights[0], two.weights[0]) < STEP_TOLERANCE
+    start, one, two = (
+        training.train(tmp_path / folder, phantom_cohort, name, processes, *one_step(rate)).weights[0]
+        for folder, processes, rate in (("start", 1, 0.0), ("one", 1, 1.0), ("two", 2, 1.0))
+    )
+    weights = [key for key in start if start[key].is_floating_point()]
+    assert any(torch.norm(one[key] - start[key]) > 0.01 for key in weights)
+    for key in weights:
+        difference, step = torch.norm(two[key] - one[key]), torch.norm(one[key] - start[key])
+        assert difference <= STEP_TOLERANCE * step + 1e-5, key

@@ -39,7 +39,7 @@ from mcf_bundle.study.predictions import choose_slices
 from mcf_bundle.study.runner import print_runs, run_study
 from mcf_bundle.study.runs import ModelRun, NetworkRun, Run, SetRun, list_runs
 from mcf_bundle.study.splits import make_datalists, patients_of
-from tests.long.killing import see_through
+from tests.long.killing import from_the_start, see_through
 from tests.study.studies import make_config, smoke_config
 
 KILLS = 2
@@ -169,7 +169,7 @@ def test_a_study_that_is_killed_again_and_again_ends_with_the_same_cases(
     finished: tuple[StudyFolder, float], phantom_cohort: Path, tmp_path: Path
 ) -> None:
     folder, seconds = finished
-    work = partial(run_study, CONFIG, phantom_cohort, tmp_path / "out")
+    work = from_the_start(partial(run_study, CONFIG, phantom_cohort, tmp_path / "out"))
     # A third of the time: the machine may be faster now than when it was taken.
     survived = see_through(work, random.Random(0), longest_s=seconds / 3, most_kills=KILLS)
     assert survived.kills > 0
