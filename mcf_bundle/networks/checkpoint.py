@@ -86,6 +86,7 @@ def save_checkpoint(
     info: Mapping[str, Any],
     validation_patients: Iterable[str] = (),
     record: Mapping[str, Any] | None = None,
+    start: Checkpoint | None = None,
     dtype: torch.dtype = torch.float16,
 ) -> None:
     """Write weights for use, without training state.
@@ -99,15 +100,20 @@ def save_checkpoint(
         info: plain values.
         validation_patients: names of the patients on whom the epoch was chosen, stored likewise.
         record: see `Checkpoint`.
+        start: what the training started from; whom it has seen, the new file has seen too.
         dtype: float16 halves the file and costs 2e-4 of the output.
     """
     stored = {key: value.to(dtype) if value.is_floating_point() else value for key, value in weights.items()}
+    trained_on, chosen_on = set(map(hash_patient, patients)), set(map(hash_patient, validation_patients))
+    if start is not None:
+        trained_on |= start.patients
+        chosen_on |= start.validation_patients
     meta = {
         "format": FORMAT,
         "preset": preset,
         "kind": kind,
-        "patients": sorted(map(hash_patient, patients)),
-        "validation_patients": sorted(map(hash_patient, validation_patients)),
+        "patients": sorted(trained_on),
+        "validation_patients": sorted(chosen_on),
         "info": dict(info),
         "record": dict(record or {}),
     }

@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from mcf_bundle.arguments import as_path, check_count
-from mcf_bundle.networks.checkpoint import save_checkpoint
+from mcf_bundle.networks.checkpoint import Checkpoint, save_checkpoint
 from mcf_bundle.run_record import describe_code, device_name
 
 
@@ -32,6 +32,8 @@ class WeightsHandler:
         lower_is_better: whether a fall of the metric is an improvement.
         first_epoch: the first that can be best, from 1: a part of the training before it, such as one on
             other slices, chooses nothing.
+        start: checkpoint that the training started from, if any: its patients are listed too, and its hash
+            stands in the info.
 
     Raises:
         ArgumentError: `first_epoch` is no whole number of 1 or more.
@@ -50,6 +52,7 @@ class WeightsHandler:
         metric: str,
         lower_is_better: bool,
         first_epoch: int = 1,
+        start: Checkpoint | None = None,
     ) -> None:
         check_count("weights#first_epoch", first_epoch)
         self.folder, self.network, self.metric, self.sign = (
@@ -64,6 +67,7 @@ class WeightsHandler:
             "kind": kind,
             "patients": tuple(patients),
             "validation_patients": tuple(validation_patients),
+            "start": start,
             "record": {
                 **describe_code(),
                 "device": device_name(device),
@@ -71,6 +75,8 @@ class WeightsHandler:
             },
         }
         self.info, self.best, self.first_epoch = dict(info), -float("inf"), first_epoch
+        if start is not None:
+            self.info["init_ckpt"] = start.sha256
 
     def attach(self, engine: Engine) -> None:
         """Register with the validation engine, whose epoch is the trainer's."""
