@@ -82,9 +82,10 @@ def compose(
         host: the patient who gets the tumor.
         host_index: middle slice of the host's triplet.
         donor: the patient whose tumor it is.
-        transform: from `fit_transform` for the same pair.
+        transform: from `fit_transform` for the same pair; its variation says how the contrast is changed.
         blend: 'replace' or 'add'.
-        harmonized: whether to match the donor's intensities to the host's tissue (`harmonize`).
+        harmonized: whether to match the donor's intensities to the host's tissue (`harmonize`); without it
+            no contrast is varied.
         rules: what counts as fluid.
 
     Returns:
@@ -110,7 +111,10 @@ def compose(
     if harmonized:
         host_tissue = brain & _not_fluid(part, host, indices, rules)
         donor_tissue = warped.brain & _not_fluid(warped.image, donor, transform.donor_indices, rules)
-        tumor = harmonize(warped.image, warped.mask, donor_tissue, part, host_tissue, factor=factor)
+        contrast = transform.variation.contrast
+        tumor = harmonize(
+            warped.image, warped.mask, donor_tissue, part, host_tissue, contrast=contrast, factor=factor
+        )
     if blend == "replace":
         alpha = soft_alpha(_filled(painted), factor=factor) * (painted | (brain & warped.brain))
         added = alpha[:, None] * (tumor - part)

@@ -21,6 +21,8 @@ EDGE_SIGMA = 2.0
 GAIN_RANGE = (0.25, 4.0)
 """Gains are cut to this range: beyond it the tissue statistics are wrong, not the scanner."""
 
+_LEAST_MEAN = 1e-3
+_RATIO_RANGE = (0.05, 20.0)
 _PRIOR = 0.02
 
 
@@ -31,12 +33,14 @@ def harmonize(
     host_slices: NDArray[np.float32],
     host_tissue: NDArray[np.bool_],
     *,
+    contrast: float = 1.0,
     factor: float | None = None,
 ) -> NDArray[np.float32]:
     """Transfer the donor's ratio of tumor to nearby tissue to the host, each slice and channel by itself.
 
-    Each pixel becomes donor / (Gaussian-weighted mean of the donor's tissue around it) x (the same mean of
-    the host's). Where little tissue is near, the mean leans on the median of all tissue of the slice.
+    Each pixel becomes (donor / (Gaussian-weighted mean of the donor's tissue around it)) ** contrast x (the
+    same mean of the host's). Where little tissue is near, the mean leans on the median of all tissue of the
+    slice.
 
     Args:
         donor_slices: (N, C, H, W), float32, the donor in the host's frame, normalized, 0 = background.
@@ -44,6 +48,7 @@ def harmonize(
         donor_tissue: (N, H, W), bool, the donor's brain without fluid.
         host_slices: (N, C, H, W), float32, normalized, 0 = background.
         host_tissue: (N, H, W), bool, the host's brain without fluid.
+        contrast: 1 keeps the donor's ratios; less makes the tumor fainter, more makes it stand out.
         factor: pixels per pixel of a 256 x 256 image; by default from the shape, to be given for a part.
 
     Returns:
@@ -54,8 +59,12 @@ def harmonize(
     result = np.empty_like(donor_slices, dtype=np.float32)
     for position, donor in enumerate(donor_slices):
         tissue = donor_tissue[position] & ~grow(donor_lesion[position], LESION_MARGIN, factor=factor)
-        gain = _local_gain(donor, tissue, host_slices[position], host_tissue[position], TISSUE_SIGMA * factor)
+        gain, mean = _local_gain(
+            donor, tissue, host_slices[position], host_tissue[position], TISSUE_SIGMA * factor
+        )
         result[position] = donor * gain
+        if contrast != 1:
+            result[position] *= np.clip(donor / mean, *_RATIO_RANGE) ** (contrast - 1)
     return result
 
 
@@ -93,18 +102,21 @@ def _local_gain(
     host: NDArray[np.float32],
     host_tissue: NDArray[np.bool_],
     sigma: float,
-) -> NDArray[np.float32]:
-    """Host's over donor's local tissue mean, (C, H, W), float32, within `GAIN_RANGE`; 1 without tissue."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Host's over donor's local tissue mean, within `GAIN_RANGE`, and the donor's; (C, H, W), float32.
+
+    Without tissue the gain is 1, and the donor counts as its own mean.
+    """
     if not (donor_tissue.any() and host_tissue.any()):
-        return np.ones_like(donor)
+        return np.ones_like(donor), np.maximum(donor, _LEAST_MEAN)
     # The means vary so slowly that blocks of a fifth of sigma carry them, at a tenth of the time.
     block = max(int(sigma / 5), 1)
     host_mean = _local_mean(host, host_tissue, sigma, block)
-    donor_mean = _local_mean(donor, donor_tissue, sigma, block)
-    gain = np.clip(host_mean / np.maximum(donor_mean, 1e-3), *GAIN_RANGE).astype(np.float32)
+    donor_mean = np.maximum(_local_mean(donor, donor_tissue, sigma, block), _LEAST_MEAN).astype(np.float32)
+    gain = np.clip(host_mean / donor_mean, *GAIN_RANGE).astype(np.float32)
     for axis in (1, 2):
-        gain = _interpolate(gain, donor.shape[axis], block, axis)
-    return gain
+        gain, donor_mean = (_interpolate(map_, donor.shape[axis], block, axis) for map_ in (gain, donor_mean))
+    return gain, donor_mean
 
 
 def _local_mean(

@@ -57,7 +57,15 @@ def prepare_materials(
     """
     host, donor = cases[candidate.host.patient], cases[candidate.donor.patient]
     index = slice_position(host, candidate.host)
-    composite = compose(host, index, donor, candidate.transform, blend=row.settings["blend"], rules=rules)
+    composite = compose(
+        host,
+        index,
+        donor,
+        candidate.transform,
+        blend=row.settings["blend"],
+        harmonized=row.settings.get("harmonize", True),  # plans from before it was a setting
+        rules=rules,
+    )
     # Cavities inside a tumor are painted too, though they are no part of the mask.
     filled = ndimage.binary_fill_holes(composite.mask[1])
     return Materials(row, candidate, host, index, composite, grow(filled, EDIT_MARGIN))

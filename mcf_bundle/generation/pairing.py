@@ -15,7 +15,6 @@ from mcf_bundle.arguments import (
     check_count,
     check_fields,
     check_instance,
-    check_number,
     check_share,
     check_whole,
 )
@@ -26,7 +25,8 @@ from mcf_bundle.generation.composite import check_composite, compose
 from mcf_bundle.generation.contrast import ContrastLimits
 from mcf_bundle.generation.placement import PlacementRules, Rejection, accept_placement, fit_transform
 from mcf_bundle.generation.plan import Candidate, PlanRow, SliceId, most_per_host_patient
-from mcf_bundle.generation.warp import Transform, Variation
+from mcf_bundle.generation.variation import NO_VARIATION, Variation, VariationRules
+from mcf_bundle.generation.warp import Transform
 from mcf_bundle.generation.writer import case_name
 
 PairKey = tuple[Host, Donor, bool, int]
@@ -40,13 +40,11 @@ class PairingRules:
     Attributes:
         placement: where a tumor may lie.
         contrast: how the composite's tumor must stand out.
+        variation: how far a donor's tumor is varied.
         spares: further donors for a row's host, tried in order where the gate rejects an image.
         other_hosts: further hosts, each with one donor, tried after those; some hosts suit no donor.
         max_tries: donors tried for one host before it is passed over.
-        rounds: when all pairs are used, they are used again with a small variation, so many times.
-        rotation_deg: largest rotation of a variation, degrees.
-        scale: largest relative change of size of a variation.
-        shift: largest shift of a variation along each axis, pixels at 256 x 256.
+        rounds: when all pairs are used, they are used again with another variation, so many times.
         max_patient_share: a larger share of images on one host patient's head is warned of; one or two
             images never are. It changes no plan.
 
@@ -56,13 +54,11 @@ class PairingRules:
 
     placement: PlacementRules = field(default_factory=PlacementRules)
     contrast: ContrastLimits = field(default_factory=ContrastLimits)
+    variation: VariationRules = field(default_factory=VariationRules)
     spares: int = 2
     other_hosts: int = 2
     max_tries: int = 80
     rounds: int = 8
-    rotation_deg: float = 8.0
-    scale: float = 0.08
-    shift: float = 3.0
     max_patient_share: float = 0.10
 
     def __post_init__(self) -> None:
@@ -71,13 +67,11 @@ class PairingRules:
             {
                 "placement": partial(check_instance, kind=PlacementRules),
                 "contrast": partial(check_instance, kind=ContrastLimits),
+                "variation": partial(check_instance, kind=VariationRules),
                 "spares": check_whole,
                 "other_hosts": check_whole,
                 "max_tries": check_count,
                 "rounds": check_whole,
-                "rotation_deg": partial(check_number, least=0, most=180),
-                "scale": partial(check_number, least=0, below=1),
-                "shift": partial(check_number, least=0),
                 "max_patient_share": check_share,
             },
         )
@@ -108,7 +102,7 @@ class PairSearch:
         seed: seed of the order, the mirroring and the noise.
         rules: how pairs are searched.
         settings: parameters of blending and sampler, stored in every row; pairs are judged
-            by the composite of `replace`, whatever the run's blend.
+            by the harmonized composite of `replace`, whatever the run's blend.
     """
 
     def __init__(
@@ -274,15 +268,11 @@ class PairSearch:
         return transform if check.passed else check.reasons[0]
 
     def _variation(self, host: Host, donor: Donor, mirrored: bool, round_: int) -> Variation:
-        """Draw how the tumor is varied: not at all in the first round, then by pair and round."""
-        if not round_:
-            return Variation()
+        """Draw how the tumor is varied, by pair and round; the first is left alone if the rules say so."""
+        if not (round_ or self.rules.variation.first_use):
+            return NO_VARIATION
         pair = self.host_uses.position[SliceId.of(host)], self.donor_uses.position[SliceId.of(donor)]
-        turn, size, down, right = self._generator(3, round_, *pair, int(mirrored)).uniform(-1, 1, 4).tolist()
-        rules = self.rules
-        return Variation(
-            turn * rules.rotation_deg, 1 + size * rules.scale, (down * rules.shift, right * rules.shift)
-        )
+        return self.rules.variation.draw(self._generator(3, round_, *pair, int(mirrored)))
 
     def _refusals(self) -> str:
         refused = [f"{reason} {count}" for reason, count in self.tries.most_common() if reason != "accepted"]

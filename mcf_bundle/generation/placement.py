@@ -11,10 +11,10 @@ from mcf_bundle.data.midline import Midline
 from mcf_bundle.data.volume import Channel
 from mcf_bundle.errors import ArgumentError
 from mcf_bundle.generation.placement_rules import PlacementRules, Rejection
-from mcf_bundle.generation.warp import Transform, Variation, pixel_factor, tumor_window, warp_mask
+from mcf_bundle.generation.variation import NO_VARIATION, Bend, Variation
+from mcf_bundle.generation.warp import Transform, pixel_factor, tumor_window, warp_mask
 
 _EDGE_PERCENTILE = 3.0
-_NO_VARIATION = Variation()
 
 
 def fit_transform(
@@ -25,7 +25,7 @@ def fit_transform(
     *,
     mirrored: bool,
     rules: PlacementRules,
-    variation: Variation = _NO_VARIATION,
+    variation: Variation = NO_VARIATION,
 ) -> Transform | Rejection:
     """Fit the map that lays a donor slice over a host slice.
 
@@ -40,7 +40,7 @@ def fit_transform(
         donor_index: the donor's slice for the middle.
         mirrored: whether to flip the donor left to right.
         rules: thresholds; brain, fluid and midline are `accept_placement`'s.
-        variation: a small change on top, about the tumor's center; not counted in the scale rule.
+        variation: a change on top, about the tumor's center; not counted in the scale rule.
 
     Returns:
         The transform, or the rejection: 'patient' (the same one), 'missing' (not the same channels),
@@ -60,9 +60,11 @@ def fit_transform(
     for scale in scales:
         if not rules.scale_range[0] <= scale <= rules.scale_range[1]:
             return Rejection("scale", scale)
-    if variation != _NO_VARIATION:
+    bend = None
+    if variation != NO_VARIATION:
         factor = pixel_factor(host.volume.mask.shape)
-        matrix = _vary(matrix, donor.volume.mask[donor_index], variation, factor)
+        matrix, center = _vary(matrix, donor.volume.mask[donor_index], variation, factor)
+        bend = Bend(center, variation.bend) if variation.bend else None
     first, second = matrix.tolist()
     return Transform(
         affine=((first[0], first[1], first[2]), (second[0], second[1], second[2])),
@@ -70,6 +72,7 @@ def fit_transform(
         mirrored=mirrored,
         scales=scales,
         variation=variation,
+        bend=bend,
     )
 
 
@@ -243,15 +246,20 @@ def _donor_triplet(donor: Case, index: int, step: float) -> tuple[int | None, in
 
 def _vary(
     matrix: NDArray[np.float64], mask: NDArray[np.bool_], variation: Variation, factor: float
-) -> NDArray[np.float64]:
-    """Rotate, magnify and shift the placed tumor about its center: host pixels first take the way back."""
+) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """Rotate, magnify and shift the placed tumor about its center: host pixels first take the way back.
+
+    Returns:
+        The map from host to donor pixels, (2, 3), and where the tumor's center has come to lie in the host.
+    """
     linear = matrix[:, :2]
     center = np.linalg.solve(linear, np.argwhere(mask).mean(axis=0) - matrix[:, 2])
     angle = np.deg2rad(variation.rotation_deg)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     back = turn / variation.scale
-    shift = factor * np.asarray(variation.shift)
-    return np.column_stack([linear @ back, matrix[:, 2] + linear @ (center - back @ (center + shift))])
+    moved = center + factor * np.asarray(variation.shift)
+    varied = np.column_stack([linear @ back, matrix[:, 2] + linear @ (center - back @ moved)])
+    return varied, (float(moved[0]), float(moved[1]))
 
 
 def _share_across(points: NDArray[np.int_], midline: Midline) -> float:

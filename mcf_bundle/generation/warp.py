@@ -1,4 +1,4 @@
-"""The affine map that carries a donor's tumor into a host's frame."""
+"""The map that carries a donor's tumor into a host's frame."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mcf_bundle.data.case import Case
+from mcf_bundle.generation.variation import Bend, Variation
 
 REFERENCE_SIZE = 256
 """Image size, in pixels, that every pixel distance of placement is stated for."""
@@ -29,31 +30,17 @@ def pixel_factor(shape: tuple[int, ...]) -> float:
 
 
 @dataclass(frozen=True)
-class Variation:
-    """A small change of the tumor after it was placed, about its center in the host's frame.
-
-    Attributes:
-        rotation_deg: rotation from rows towards columns, degrees.
-        scale: magnification of the tumor, 1 = none.
-        shift: (rows, columns), pixels at 256 x 256; scaled to the image's size.
-    """
-
-    rotation_deg: float = 0.0
-    scale: float = 1.0
-    shift: tuple[float, float] = (0.0, 0.0)
-
-
-@dataclass(frozen=True)
 class Transform:
     """How a donor's triplet is laid over a host's.
 
     Attributes:
         affine: 2 x 3, maps (row, column, 1) in the host's frame to (row, column) in the donor's, pixels.
+        bend: how the outline is changed in the host's frame, before `affine` maps it; None = not at all.
         donor_indices: donor slice for the host's previous, middle and next slice; None where the donor has
             no tumor at that level.
         mirrored: whether the donor is flipped left to right.
         scales: donor pixels per host pixel along and across the midline, before the variation.
-        variation: the variation that `affine` holds already, for the record.
+        variation: what was drawn: `affine` and `bend` hold its geometry already, its contrast is `compose`'s.
     """
 
     affine: tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -61,6 +48,17 @@ class Transform:
     mirrored: bool = False
     scales: tuple[float, float] = (1.0, 1.0)
     variation: Variation = field(default_factory=Variation)
+    bend: Bend | None = None
+
+    def to_donor(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map points (..., 2) of the host's frame, rows and columns in pixels, to the donor's."""
+        points = points if self.bend is None else self.bend.undo(points)
+        return points @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+    def to_host(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map points (..., 2) of the donor's frame to the host's."""
+        placed: NDArray[np.float64] = (points - self.matrix[:, 2]) @ np.linalg.inv(self.matrix[:, :2]).T
+        return placed if self.bend is None else self.bend.apply(placed)
 
     @property
     def matrix(self) -> NDArray[np.float64]:
@@ -74,11 +72,8 @@ class Transform:
             "donor_indices": list(self.donor_indices),
             "mirrored": self.mirrored,
             "scales": list(self.scales),
-            "variation": {
-                "rotation_deg": self.variation.rotation_deg,
-                "scale": self.variation.scale,
-                "shift": list(self.variation.shift),
-            },
+            "variation": self.variation.to_dict(),
+            "bend": self.bend and self.bend.to_dict(),
         }
 
     @classmethod
@@ -87,14 +82,14 @@ class Transform:
         first, second = (tuple(float(value) for value in row) for row in fields["affine"])
         before, middle, after = fields["donor_indices"]
         along, across = fields["scales"]
-        variation = fields["variation"]
-        rows, columns = variation["shift"]
+        bend = fields.get("bend")
         return cls(
             affine=((first[0], first[1], first[2]), (second[0], second[1], second[2])),
             donor_indices=(before, int(middle), after),
             mirrored=bool(fields["mirrored"]),
             scales=(float(along), float(across)),
-            variation=Variation(variation["rotation_deg"], variation["scale"], (float(rows), float(columns))),
+            variation=Variation.from_dict(fields["variation"]),
+            bend=None if bend is None else Bend.from_dict(bend),
         )
 
 
@@ -177,8 +172,7 @@ def tumor_window(
     points = np.argwhere(donor.volume.mask[used].any(axis=0))
     if not len(points):
         return None
-    matrix = transform.matrix
-    placed = (points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    placed = transform.to_host(points.astype(np.float64))
     low = np.maximum(np.floor(placed.min(axis=0) - 1 - margin), 0).astype(int)
     high = np.minimum(np.ceil(placed.max(axis=0) + 2 + margin), shape).astype(int)
     if (high <= low).any():
@@ -214,12 +208,14 @@ class _Grid(NamedTuple):
         linear: (2, 2), from steps in the host's frame to steps in the donor's.
         offset: (2,), the window's first pixel in the source part.
         size: (h, w) of the window.
+        bent: (2, h, w), rows and columns of all pixels in the source part where the map is not linear.
     """
 
     source: Window
     linear: NDArray[np.float64]
     offset: NDArray[np.float64]
     size: tuple[int, int]
+    bent: NDArray[np.float64] | None
 
     @classmethod
     def of(cls, transform: Transform, window: Window, shape: tuple[int, ...]) -> _Grid:
@@ -227,14 +223,23 @@ class _Grid(NamedTuple):
         size = (rows.stop - rows.start, columns.stop - columns.start)
         linear = transform.matrix[:, :2]
         offset = transform.matrix[:, 2] + linear @ (rows.start, columns.start)
-        corners = offset + np.array([[0, 0], [0, size[1]], [size[0], 0], size], float) @ linear.T
-        low = np.clip(np.floor(corners.min(axis=0)).astype(int) - _SPLINE_MARGIN, 0, np.array(shape) - 1)
-        high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + _SPLINE_MARGIN, low + 1, shape)
+        points = offset + np.array([[0, 0], [0, size[1]], [size[0], 0], size], float) @ linear.T
+        if transform.bend is not None:
+            pixels = np.moveaxis(np.asarray(np.mgrid[window], np.float64), 0, -1)
+            points = transform.to_donor(pixels).reshape(-1, 2)
+        low = np.clip(np.floor(points.min(axis=0)).astype(int) - _SPLINE_MARGIN, 0, np.array(shape) - 1)
+        high = np.clip(np.ceil(points.max(axis=0)).astype(int) + _SPLINE_MARGIN, low + 1, shape)
         source = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])))
-        return cls(source, linear, offset - low, size)
+        bent = None if transform.bend is None else (points - low).T.reshape(2, *size)
+        return cls(source, linear, offset - low, size, bent)
 
     def sample(self, part: NDArray[np.float32], *, order: int) -> NDArray[np.float32]:
         """Interpolate the source part (h', w') of a slice at the window's pixels: (h, w), 0 outside."""
+        if self.bent is not None:
+            bent: NDArray[np.float32] = ndimage.map_coordinates(
+                part, self.bent, output=np.float32, order=order
+            )
+            return bent
         return ndimage.affine_transform(
             part, self.linear, self.offset, output_shape=self.size, output=np.float32, order=order
         )

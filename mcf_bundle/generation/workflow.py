@@ -89,6 +89,7 @@ class GenerationWorkflow:
         datalist: path of a datalist.json; None splits the dataset here, with all patients that a checkpoint
             saw in training pinned to the training set and those that chose it to the validation set.
         blend: "replace" or "add", see `compose`.
+        harmonize: whether donors' intensities are matched to their hosts', see `compose`.
         compute: see `ComputeSettings`.
         rules: see `GenerationRules`.
         skip_bad_patients: leave damaged patients out.
@@ -109,6 +110,7 @@ class GenerationWorkflow:
         split_seed: int = 0,
         datalist: str | None = None,
         blend: Blend = "replace",
+        harmonize: bool = True,
         compute: ComputeSettings | None = None,
         rules: GenerationRules | None = None,
         skip_bad_patients: bool = False,
@@ -120,7 +122,8 @@ class GenerationWorkflow:
             as_path(dataset_dir, "dataset_dir"),
             as_path(output_dir, "output_dir"),
         )
-        self.networks, self.inferer, self.blend = networks, inferer, blend
+        self.networks, self.inferer = networks, inferer
+        self.composing = {"blend": blend, "harmonize": harmonize}
         self.num_images, self.seed, self.split_seed = num_images, seed, split_seed
         self.datalist_path = None if datalist is None else as_path(datalist, "datalist")
         self.compute, self.rules = compute or ComputeSettings(), rules or GenerationRules()
@@ -128,7 +131,12 @@ class GenerationWorkflow:
         self.provenance, self.dry_run = provenance, dry_run
         _check_settings(num_images, {"seed": seed, "split_seed": split_seed}, blend)
         check_instance("rules", self.rules, GenerationRules)
-        flags = {"skip_bad_patients": skip_bad_patients, "overwrite": overwrite, "dry_run": dry_run}
+        flags = {
+            "harmonize": harmonize,
+            "skip_bad_patients": skip_bad_patients,
+            "overwrite": overwrite,
+            "dry_run": dry_run,
+        }
         for name, flag in flags.items():
             check_flag(name, flag)
         _check_start_step(inferer, networks)
@@ -247,7 +255,7 @@ class GenerationWorkflow:
         """The plan; the same data, settings and seed give the same one."""
         source = self.source
         count = self._count(source)
-        settings = {"blend": self.blend, **self.inferer.describe()}
+        settings = {**self.composing, **self.inferer.describe()}
         search = PairSearch(
             source.cases,
             source.hosts.members,
@@ -324,7 +332,7 @@ class GenerationWorkflow:
             "num_images": self.num_images,
             "seed": self.seed,
             "split_seed": self.split_seed,
-            "blend": self.blend,
+            **self.composing,
             **self.inferer.describe(),
             "provenance": self.naming[0],
             "max_patient_share": self.rules.pairing.max_patient_share,

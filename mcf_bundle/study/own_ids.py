@@ -23,7 +23,7 @@ _SET_BY_THE_STUDY: Mapping[str, frozenset[str]] = {
 """Ids that the study sets itself, by what is run."""
 
 _REFUSED: Mapping[str, str] = {
-    "pretrained": "weights from elsewhere may know patients of the test set, and no list tells whom they know",
+    "pretrained": "weights from elsewhere may know patients of the test set, and no list says whom they know",
     "init_ckpt": "a generator of a study knows the training patients of its fold alone",
 }
 """Ids that no run of a study may have, with the reason."""

@@ -1,4 +1,4 @@
-"""Where a training starts: random weights, or those of an earlier training with all the patients that it saw."""
+"""Where a training starts: random weights, or those of an earlier training with all whom it saw."""
 
 from __future__ import annotations
 

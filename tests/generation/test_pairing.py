@@ -14,7 +14,7 @@ from mcf_bundle.generation.contrast import ContrastLimits
 from mcf_bundle.generation.pairing import PairingRules, PairSearch, _Uses, share_warnings
 from mcf_bundle.generation.placement import PlacementRules
 from mcf_bundle.generation.plan import Candidate, PlanRow, SliceId
-from mcf_bundle.generation.warp import Variation
+from mcf_bundle.generation.variation import Variation, VariationRules
 from tests.generation.disc_rows import SETTINGS, disc_cases, plan_row
 from tests.generation.discs import disc_case
 
@@ -200,12 +200,19 @@ def test_all_pairs_of_a_host_are_found_before_one_is_varied(cases: dict[str, Cas
     plain = {(c.host, c.donor, c.transform.mirrored) for c in found[:PAIRS]}
     assert len(plain) == PAIRS
     assert all(c.transform.variation == Variation() for c in found[:PAIRS])
-    rules = PairingRules()
+    rules = PairingRules().variation
     for change in (c.transform.variation for c in found[PAIRS:]):
         assert change != Variation()
         assert abs(change.rotation_deg) <= rules.rotation_deg
         assert abs(change.scale - 1) <= rules.scale
         assert max(map(abs, change.shift)) <= rules.shift
+
+
+def test_the_first_use_is_varied_where_the_rules_say_so(cases: dict[str, Case]) -> None:
+    rules = VariationRules(first_use=True, bend=0.2, contrast=0.2)
+    found = firsts(search(cases, variation=rules).find(12))
+    assert all(c.transform.variation.bend and c.transform.variation.contrast != 1 for c in found)
+    assert len({c.transform.variation for c in found}) == len(found)
 
 
 def test_more_rows_than_pairs_are_refused_with_the_count(cases: dict[str, Case]) -> None:

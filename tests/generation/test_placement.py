@@ -8,7 +8,8 @@ from mcf_bundle.generation.placement import (
     accept_placement,
     fit_transform,
 )
-from mcf_bundle.generation.warp import Transform, Variation, warp_donor
+from mcf_bundle.generation.variation import Variation
+from mcf_bundle.generation.warp import Transform, warp_donor
 from tests.generation.discs import CENTER, disc, disc_case
 
 RULES = PlacementRules()

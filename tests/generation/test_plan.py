@@ -9,7 +9,8 @@ import pytest
 
 from mcf_bundle.data.pool import Donor, Host
 from mcf_bundle.generation.plan import Candidate, Plan, PlanRow, SliceId, reuse, summarize_plan
-from mcf_bundle.generation.warp import Transform, Variation
+from mcf_bundle.generation.variation import Variation
+from mcf_bundle.generation.warp import Transform
 
 TRANSFORM = Transform(
     ((0.9, 0.1, 3.25), (-0.1, 1.1, 1 / 3)), (4, 5, None), True, (0.9, 1.1), Variation(2.0, 1.1, (0.5, -1.0))

@@ -19,7 +19,8 @@ from mcf_bundle.generation.finished_run import parse_plan, read_run
 from mcf_bundle.generation.pairing import PairingRules, PairSearch
 from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Candidate, Plan, PlanRow, SliceId
-from mcf_bundle.generation.warp import Transform, Variation, warp_donor
+from mcf_bundle.generation.variation import Bend, Variation
+from mcf_bundle.generation.warp import Transform, warp_donor
 from tests.damage_targets import write_run
 from tests.generation.disc_rows import disc_cases
 
@@ -34,6 +35,7 @@ FEW = settings(
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 pairs = st.tuples(numbers, numbers)
 triples = st.tuples(numbers, numbers, numbers)
+modes = st.tuples(pairs, pairs, pairs)
 whole = st.integers(0, 200)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 slice_ids = st.builds(SliceId, texts, whole, numbers)
@@ -43,7 +45,8 @@ transforms = st.builds(
     st.tuples(st.none() | whole, whole, st.none() | whole),
     st.booleans(),
     pairs,
-    st.builds(Variation, numbers, numbers, pairs),
+    st.builds(Variation, numbers, numbers, pairs, st.just(()) | modes, numbers),
+    st.none() | st.builds(Bend, pairs, modes),
 )
 candidates = st.builds(Candidate, slice_ids, slice_ids, transforms, st.integers(0, 2**63 - 1))
 plain = st.none() | st.booleans() | st.integers() | numbers | texts

@@ -18,6 +18,7 @@ from mcf_bundle.generation.pairing import PairingRules
 from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.rules import GenerationRules
 from mcf_bundle.generation.source import PoolRules
+from mcf_bundle.generation.variation import VariationRules
 from mcf_bundle.generation.wording import FIGURES
 
 
@@ -35,7 +36,7 @@ ALL_FIELDS = list(walk(GenerationRules()))
 
 def test_the_walk_meets_every_class_of_rules() -> None:
     expected = {GenerationRules, PoolRules, HostRules, DonorRules}
-    expected |= {PairingRules, PlacementRules, ContrastLimits, GateRules}
+    expected |= {PairingRules, PlacementRules, ContrastLimits, VariationRules, GateRules}
     assert {kind for kind, _ in ALL_FIELDS} == expected
 
 
@@ -76,7 +77,9 @@ def test_no_field_takes_nonsense(kind: type, field: str, value: object) -> None:
         (PairingRules, "max_tries", -3),
         (PairingRules, "max_tries", 0),
         (PairingRules, "scale", 1),
-        (PairingRules, "rotation_deg", 181),
+        (VariationRules, "rotation_deg", 181),
+        (VariationRules, "bend", 0.6),
+        (VariationRules, "first_use", 1),
         (PairingRules, "placement", {}),
         (ContrastLimits, "pre_rim", (0.1,)),
         (GateRules, "percentiles", (1.0, 101.0)),

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from mcf_bundle.generation.warp import Transform, Variation, pixel_factor, tumor_window, warp_donor
+from mcf_bundle.generation.variation import Bend, Variation
+from mcf_bundle.generation.warp import Transform, pixel_factor, tumor_window, warp_donor
 from tests.generation.discs import disc_case
 
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
@@ -15,7 +16,8 @@ def test_transform_survives_json_unchanged():
         donor_indices=(None, 4, 6),
         mirrored=True,
         scales=(0.9, 1.1),
-        variation=Variation(3.3, 1.07, (0.5, -1.25)),
+        variation=Variation(3.3, 1.07, (0.5, -1.25), ((0.1, -0.05), (0.0, 1 / 30), (0.02, 0.0)), 0.9),
+        bend=Bend((63.25, 1 / 3), ((0.1, -0.05), (0.0, 1 / 30), (0.02, 0.0))),
     )
     assert Transform.from_dict(json.loads(json.dumps(transform.to_dict()))) == transform
 
