@@ -14,17 +14,23 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from mcf_bundle.arguments import check_whole
+from mcf_bundle.data.splits import TEST, VALIDATION
 from mcf_bundle.errors import ArgumentError
+from mcf_bundle.generation.image_evaluation_sets import UNSEEN
 from mcf_bundle.overrides import check_overrides
 from mcf_bundle.resources import bundle_root
 from mcf_bundle.study.config import check_known, check_list, check_text
 from mcf_bundle.study.config_file import build, read_object
 
-MEASURE_SETTINGS = ("extractor", "extractor_weights", "extractor_sha256", "crop", "seed", "resamples")
+MEASURE_SETTINGS = (
+    *("extractor", "extractor_weights", "extractor_sha256"),
+    *("crop", "seed", "resamples", "memorization"),
+)
 """Ids of evaluate_images.json that a ranking may set; the others it sets itself."""
 
 _OWN_IDS = ("dataset_dir", "output_dir", "num_images", "provenance", "overwrite", "dry_run")
 _SAME_IN_ALL = ("seed", "split_seed", "datalist")
+_OF_THE_GENERATOR = ("preset", "ckpt", "classifier_ckpt", "gate_ckpt")
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Setting:
 
     Attributes:
         name: of its folder, and of the set in a study's config.
-        ids: ids of inference.json that make it, one of the grid's values each.
+        ids: ids of inference.json that make it.
     """
 
     name: str
@@ -61,44 +67,55 @@ class RankingConfig:
 
     Attributes:
         name: of the ranking.
-        grid: values by id of inference.json; every combination is a setting.
+        grid: values by id of inference.json; every combination is a setting. Empty: no combinations.
+        variants: settings by name, ids of inference.json each; they come after the grid's.
         images: images of each setting, 6 or more.
         inference: ids of inference.json for all settings; the denoiser's, classifier's and gate's
             checkpoints, if not the shipped ones, `datalist`, `seed`.
         segmenter_ckpt: segmenter of one slice that was trained on training patients; None for the shipped
             one.
         measures: ids of evaluate_images.json, see `MEASURE_SETTINGS`.
-        finalists: how many settings go on, 1 to 3.
+        finalists: how many settings go on, 1 to 3; 0 chooses none.
+        reference: splits whose tumors the images are measured against; the test patients only where nobody
+            goes on, so that nothing is chosen on them.
     """
 
     name: str
-    grid: Mapping[str, Sequence[Any]]
     images: int
+    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     inference: Mapping[str, Any] = field(default_factory=dict)
     segmenter_ckpt: str | None = None
     measures: Mapping[str, Any] = field(default_factory=dict)
     finalists: int = 3
+    reference: Sequence[str] = (VALIDATION,)
 
     def __post_init__(self) -> None:
         where = "RankingConfig"
         check_text(f"{where}.name", self.name)
         check_whole(f"{where}.images", self.images, least=6)
-        check_whole(f"{where}.finalists", self.finalists, least=1)
+        check_whole(f"{where}.finalists", self.finalists)
         if self.finalists > 3:
             # Each further look at the validation patients makes the best of them a better liar.
             problem = f"{self.finalists} settings are compared on validation patients, 3 at most should be"
-            raise ArgumentError(f"{where}.finalists", problem, "choose 1 to 3")
+            raise ArgumentError(f"{where}.finalists", problem, "choose 0 to 3")
         for name, content in (
             ("grid", self.grid),
+            ("variants", self.variants),
             ("inference", self.inference),
             ("measures", self.measures),
         ):
             if not isinstance(content, Mapping):
                 raise ArgumentError(f"{where}.{name}", "expected an object by id", "write {id: ...}")
-        if not self.grid:
-            raise ArgumentError(f"{where}.grid", "is empty", "name ids with their values")
+        if not (self.grid or self.variants):
+            problem = "no setting is named"
+            raise ArgumentError(f"{where}.grid", problem, "name ids with their values, or variants")
         for key, values in self.grid.items():
             check_list(f"{where}.grid.{key}", values, check=lambda *_: None)
+        for name, ids in self.variants.items():
+            if not isinstance(ids, Mapping):
+                raise ArgumentError(f"{where}.variants.{name}", "expected an object by id", "write {id: ...}")
+        self._check_reference()
         for key in self.measures:
             check_known(f"{where}.measures", key, MEASURE_SETTINGS)
         self._check_ids()
@@ -106,12 +123,22 @@ class RankingConfig:
         if len(set(names)) < len(names):
             raise ArgumentError(f"{where}.grid", "two settings have one name", "choose other values")
 
+    def _check_reference(self) -> None:
+        where = "RankingConfig.reference"
+        check_list(where, self.reference, check=lambda *_: None)
+        for split in self.reference:
+            check_known(where, split, UNSEEN)
+        if TEST in self.reference and self.finalists:
+            problem = "measures on test patients, and finalists would be chosen by it"
+            raise ArgumentError(where, problem, "choose on the validation patients, or set finalists to 0")
+
     def _check_ids(self) -> None:
         config = ConfigParser.load_config_file(
             str(bundle_root("mcf_diffusion") / "configs" / "inference.json")
         )
         for name, content, own in (
             ("grid", self.grid, (*_OWN_IDS, *_SAME_IN_ALL)),
+            *((f"variants.{name}", ids, (*_OWN_IDS, *_SAME_IN_ALL)) for name, ids in self.variants.items()),
             ("inference", self.inference, _OWN_IDS),
         ):
             where = f"RankingConfig.{name}"
@@ -127,13 +154,19 @@ class RankingConfig:
 
     @property
     def settings(self) -> list[Setting]:
-        """Every combination of the grid, the last id fastest."""
+        """Every combination of the grid, the last id fastest, then the variants."""
         found = []
-        for values in product(*self.grid.values()):
+        for values in product(*self.grid.values()) if self.grid else ():
             ids = dict(zip(self.grid, values, strict=True))
             words = "_".join(f"{key}{value}" for key, value in ids.items())
-            found.append(Setting(re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_"), ids))
-        return found
+            found.append(Setting(_folder_name(words), ids))
+        return [*found, *(Setting(_folder_name(name), ids) for name, ids in self.variants.items())]
+
+    @property
+    def base(self) -> dict[str, Any]:
+        """Ids of `inference` that a study's sets take over: not its seeds and lists, and not its networks."""
+        left_out = (*_SAME_IN_ALL, *_OF_THE_GENERATOR)
+        return {key: value for key, value in self.inference.items() if key not in left_out}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -146,6 +179,10 @@ class RankingConfig:
     def hash(self) -> str:
         """SHA-256 of `identity`, hexadecimal."""
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+
+
+def _folder_name(words: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_")
 
 
 def read_ranking(path: Path) -> RankingConfig:

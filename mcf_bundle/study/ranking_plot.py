@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mcf_bundle.study.ranking import Figure, Ranked
+    from mcf_bundle.study.ranking_measures import Figure, Ranked
 
 LEFT, PANEL, GAP, ROW, TOP = 330, 200, 30, 24, 40
 """Width of the names and of a panel, distance of panels, height of a row and of the titles."""

@@ -29,9 +29,11 @@ from mcf_bundle.networks.checkpoint import save_checkpoint
 from mcf_bundle.networks.segmentation_networks import make_segmentation_network
 from mcf_bundle.resources import config_path
 from mcf_bundle.study import ranking
-from mcf_bundle.study.ranking import Figure, Measured, rank, rank_settings, ranking_table
+from mcf_bundle.study.ranking import as_study, rank_settings
 from mcf_bundle.study.ranking_config import RankingConfig, Setting, read_ranking
+from mcf_bundle.study.ranking_measures import Figure, Measured, rank
 from mcf_bundle.study.ranking_plot import draw_ranking
+from mcf_bundle.study.ranking_tables import ranking_table
 from mcf_bundle.study.splits import make_datalists, write_datalists
 from tests.generation.bundle_runs import OPEN_GATE, gate, make_workflow
 from tests.study.studies import make_config
@@ -76,7 +78,7 @@ def test_ties_share_their_mean_and_are_ordered_by_label_consistency() -> None:
 def test_a_setting_without_figures_ranks_last_and_never_goes_on() -> None:
     ranked = rank([measured("none", math.nan, math.nan, math.nan), measured("a", 0.1, 9.0, 1.0)], 3)
     assert [(r.measured.setting.name, r.finalist) for r in ranked] == [("a", True), ("none", False)]
-    assert ranking_table(ranked).shown[0].rows[1][1] == "-"
+    assert ranking_table(ranked, ["validation"]).shown[0].rows[1][1] == "-"
 
 
 # --- The config ----------------------------------------------------------------------------------------
@@ -91,13 +93,19 @@ def test_the_shipped_ranking_is_read() -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"grid": {}}, "grid: is empty"),
+        ({"grid": {}}, "grid: no setting is named"),
         ({"grid": {"start_stp": [1]}}, "start_stp.*start_step"),
         ({"grid": {"start_step": []}}, r"grid\.start_step: expected a list"),
         ({"grid": {"seed": [1, 2]}}, r"grid\.seed: is the same in all"),
         ({"inference": {"output_dir": "x"}}, r"inference\.output_dir: is the same in all"),
         ({"inference": {"start_step": 3}}, r"grid\.start_step: stands in inference too"),
         ({"measures": {"reference": ["test"]}}, r"measures: 'reference' does not exist"),
+        ({"reference": ["test"]}, "reference: measures on test patients, and finalists would be chosen"),
+        ({"reference": ["train"]}, "reference: 'train' does not exist"),
+        ({"variants": {"a": 3}}, r"variants\.a: expected an object"),
+        ({"variants": {"a": {"seed": 3}}}, r"variants\.a\.seed: is the same in all"),
+        ({"variants": {"a": {"start_stp": 3}}}, r"variants\.a.*start_stp"),
+        ({"variants": {"start_step100_guidance_scale2 0": {}}}, "two settings have one name"),
         ({"images": 5}, "images"),
         ({"finalists": 4}, "3 at most"),
         ({"grid": {"start_step": [1], "steps": ["2-1", "2_1"]}}, "two settings have one name"),
@@ -106,6 +114,39 @@ def test_the_shipped_ranking_is_read() -> None:
 def test_bad_rankings_are_refused(changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(ArgumentError, match=problem):
         replace(CONFIG, **changes)
+
+
+def test_variants_stand_after_the_grid_and_change_what_they_name_alone() -> None:
+    config = replace(CONFIG, variants={"adding": {"blend": "add"}}, inference={"blend": "replace", "seed": 3})
+    assert [setting.name for setting in config.settings][-1] == "adding"
+    assert config.settings[-1].ids == {"blend": "add"}
+    ranked = rank([measured("adding", 0.9, 0.3, 0.3)], 1)
+    assert as_study(ranked, {"steps": 5, "start_step": 9}, [])["sets"]["adding"]["overrides"] == {
+        "steps": 5,
+        "start_step": 1,
+    }
+    # Seeds and networks are the study's own.
+    assert replace(config, inference={"steps": 5, "seed": 3, "ckpt": "a.pt"}).base == {"steps": 5}
+
+
+def test_settings_of_other_ids_share_a_table() -> None:
+    found = [measured("a", 0.9, 0.3, 0.3), measured("b", 0.8, 0.1, 0.6)]
+    found[1] = replace(found[1], setting=Setting("b", {"blend": "add"}))
+    records = ranking_table(rank(found, 1), ["validation"]).records
+    assert [(record["start_step"], record["blend"]) for record in records] in (
+        [(1, None), (None, "add")],
+        [(None, "add"), (1, None)],
+    )
+
+
+def test_the_shipped_searches_are_read() -> None:
+    search, generators = (
+        read_ranking(config_path(f"studies/lgg_{name}")) for name in ("search", "generators")
+    )
+    assert search.reference == (VALIDATION,)
+    assert {"base", "no_harmonization", "add"} <= {setting.name for setting in search.settings}
+    assert TEST in generators.reference
+    assert generators.finalists == 0
 
 
 def test_an_unknown_key_names_those_that_exist(tmp_path: Path) -> None:
@@ -201,6 +242,39 @@ def test_each_setting_is_made_once_and_measured_on_validation_patients(
     assert (tmp_path / "out/tables/ranking.csv").read_bytes() == before
     with pytest.raises(StudyError, match=r"another configuration \(other images\)"):
         rank_settings(replace(config, images=21), phantom_cohort, tmp_path / "out")
+
+
+def test_test_patients_are_measured_where_nothing_is_chosen(
+    phantom_cohort: Path, tmp_path: Path, generated: list[Mapping[str, Any]], images: Path
+) -> None:
+    segmenter = save_segmenter(tmp_path / "segmenter.pt", ["nobody"])
+    config = replace(CONFIG, segmenter_ckpt=segmenter, finalists=0, reference=[VALIDATION, TEST])
+    config = replace(config, grid={}, variants={"made": {"start_step": MADE}, "not": {"start_step": 1}})
+    config = replace(config, measures={**config.measures, "memorization": True})
+    ranked = rank_settings(config, phantom_cohort, tmp_path / "out")
+    assert not any(item.finalist for item in ranked)
+    assert not (tmp_path / "out/finalists.json").exists()
+    splits = read_datalist(images / "datalist.json").patient_splits()
+    measures = tmp_path / "out/runs/settings/made/measures"
+    with (measures / "texture_cases.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {splits[row["patient"]] for row in rows if row["set"] == REFERENCE} == {VALIDATION, TEST}
+    with (tmp_path / "out/tables/quality.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert {line["setting"] for line in lines} == {"made"}
+    value = {(line["set"], line["region"], line["metric"]): line["value"] for line in lines}
+    with (measures / "quality.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            found = value[row["name"], row["region"], row["metric"]]
+            assert (float(found) if found else None) == (float(row["value"]) if row["value"] else None)
+    with (measures / "memorization_summary.csv").open(newline="") as file:
+        audit = {row["figure"]: row for row in csv.DictReader(file)}
+    copies = float(value[SYNTHETIC, "crops around the mask", "copies"])
+    assert copies == float(audit["tumor_correlation"]["share"])
+    shown = (tmp_path / "out/tables/quality.md").read_text()
+    assert "against tumors of validation and test patients" in shown
+    assert "| real training tumors (made) |" in shown
+    assert "| made |" in shown
 
 
 def test_a_setting_that_fails_stops_the_ranking_with_its_name_and_the_next_start_goes_on(
