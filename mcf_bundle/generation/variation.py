@@ -40,21 +40,24 @@ class Variation:
     contrast: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and numbers that survive JSON unchanged."""
-        return {
+        """Return plain lists and numbers that survive JSON unchanged.
+
+        Outline and contrast only where they are varied, so that plans from before keep their bytes.
+        """
+        fields: dict[str, Any] = {
             "rotation_deg": self.rotation_deg,
             "scale": self.scale,
             "shift": list(self.shift),
-            "bend": [list(pair) for pair in self.bend],
-            "contrast": self.contrast,
         }
+        if self.bend:
+            fields["bend"] = [list(pair) for pair in self.bend]
+        if self.contrast != 1:
+            fields["contrast"] = self.contrast
+        return fields
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Variation:
-        """Rebuild a variation from `to_dict`; KeyError or ValueError where a part is missing.
-
-        Plans from before outline and contrast were varied do not name them.
-        """
+        """Rebuild a variation from `to_dict`; KeyError or ValueError where a part is missing."""
         rows, columns = fields["shift"]
         bend = tuple((float(cosine), float(sine)) for cosine, sine in fields.get("bend", ()))
         contrast = float(fields.get("contrast", 1.0))

@@ -66,15 +66,15 @@ class Transform:
         return np.asarray(self.affine, np.float64)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and numbers that survive JSON unchanged."""
-        return {
+        """Return plain lists and numbers that survive JSON unchanged; `bend` only where there is one."""
+        fields: dict[str, Any] = {
             "affine": [list(row) for row in self.affine],
             "donor_indices": list(self.donor_indices),
             "mirrored": self.mirrored,
             "scales": list(self.scales),
             "variation": self.variation.to_dict(),
-            "bend": self.bend and self.bend.to_dict(),
         }
+        return fields if self.bend is None else {**fields, "bend": self.bend.to_dict()}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Transform:
