@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mcf_bundle.cli.bundle_run import run_bundle
 from mcf_bundle.cli.command import Command
-from mcf_bundle.cli.options import DATASET, IDS_NOTE, OVERLAYS, SEED
+from mcf_bundle.cli.options import DATASET, FINISHED_RUN, IDS_NOTE, OVERLAYS, SEED
 from mcf_bundle.cli.recipes import IMAGE_EVALUATION
 
 
@@ -27,12 +27,7 @@ JUDGE = Command(
     usage="--dataset_dir DIR --synthetic_dir DIR --output_dir DIR",
     options={
         **DATASET,
-        "--synthetic_dir": {
-            "type": Path,
-            "required": True,
-            "metavar": "DIR",
-            "help": "the run's folder: output_dir of generate",
-        },
+        **FINISHED_RUN,
         "--output_dir": {"type": Path, "required": True, "metavar": "DIR", "help": "where the figures go"},
         **SEED,
         **OVERLAYS,

@@ -23,6 +23,15 @@ DATASET: Mapping[str, Mapping[str, Any]] = {
     }
 }
 
+FINISHED_RUN: Mapping[str, Mapping[str, Any]] = {
+    "--synthetic_dir": {
+        "type": Path,
+        "required": True,
+        "metavar": "DIR",
+        "help": "the run's folder: output_dir of generate",
+    }
+}
+
 OVERLAYS: Mapping[str, Mapping[str, Any]] = {
     "--config": {
         "nargs": "+",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from mcf_bundle.cli.command import Command
-from mcf_bundle.cli.options import DATASET, count
+from mcf_bundle.cli.options import DATASET, FINISHED_RUN, count
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -28,12 +28,7 @@ READER = Command(
     usage="--dataset_dir DIR --synthetic_dir DIR --output_dir DIR",
     options={
         **DATASET,
-        "--synthetic_dir": {
-            "type": Path,
-            "required": True,
-            "metavar": "DIR",
-            "help": "the run's folder: output_dir of generate",
-        },
+        **FINISHED_RUN,
         "--output_dir": {"type": Path, "required": True, "metavar": "DIR", "help": "where the page goes"},
         "--images": {"type": count, "default": 48, "metavar": "N", "help": "slices, half of them real"},
         "--seed": {"type": int, "default": 0, "metavar": "N", "help": "of draw and order (default: 0)"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from mcf_bundle.generation.image_evaluation_sets import (
     read_evaluation_data,
 )
 from mcf_bundle.generation.report import ReportContent, Section, write_report
+from mcf_bundle.generation.report_gallery import webp_uri
 from mcf_bundle.generation.report_table import Table, render_table
 from mcf_bundle.generation.tile import CHANNEL_NAMES, OUTLINE, WINDOW_TOP, square_around
 
@@ -161,7 +161,7 @@ def _figure(item: Shown) -> str:
     size = f'width="{strip.width}" height="{strip.height}" style="width:100%;height:auto"'
     return (
         f'<figure style="margin:0"><figcaption><b>{item.number}</b></figcaption>'
-        f'<img src="{_uri(strip)}" alt="{words}" {size}></figure>'
+        f'<img src="{webp_uri(strip)}" alt="{words}" {size}></figure>'
     )
 
 
@@ -201,12 +201,6 @@ def _corners(mask: NDArray[np.bool_], margin: int = 6, arm: int = 8) -> list[tup
     ]
     height, width = mask.shape
     return [(int(r), int(c)) for r, c in found if 0 <= r < height and 0 <= c < width]
-
-
-def _uri(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, format="WEBP", lossless=True, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _origin(item: Shown) -> tuple[str, str, int]:

@@ -73,17 +73,18 @@ def _strip(title: str, channel: Channel, pictures: Sequence[Picture]) -> str:
     strip = Image.new("RGB", (side * len(pictures), side))
     for column, picture in enumerate(pictures):
         strip.paste(picture.image, (column * side, 0))
+    # One strip, not single pictures: what composite and result repeat of the host costs next to nothing.
+    uri = webp_uri(ImageOps.posterize(strip, GRAY_BITS))
     words = escape(f"{title}, {name}: {'; '.join(picture.caption for picture in pictures)}", quote=True)
     return (
-        f'{start}<figcaption>{name}</figcaption><img src="{_data_uri(strip)}" alt="{words}" '
+        f'{start}<figcaption>{name}</figcaption><img src="{uri}" alt="{words}" '
         f'decoding="async" width="{strip.width}" height="{strip.height}"></figure>'
     )
 
 
-def _data_uri(image: Image.Image) -> str:
-    # One strip, not single pictures: what composite and result repeat of the host costs next to nothing.
+def webp_uri(image: Image.Image) -> str:
+    """Return a picture as it stands in a page that needs no other file: lossless, base64."""
     buffer = io.BytesIO()
-    image = ImageOps.posterize(image, GRAY_BITS)
     image.save(buffer, format="WEBP", lossless=True, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 

@@ -9,48 +9,31 @@ from typing import Any
 import numpy as np
 
 from mcf_bundle.errors import ArgumentError
-from mcf_bundle.metrics.case_table import SEGMENTATION_COLUMNS, Row, case_columns, segmentation_row
+from mcf_bundle.metrics.case_table import Row, case_columns, segmentation_row
 from mcf_bundle.metrics.denominator import Denominator
+from mcf_bundle.metrics.handlers import SegmentationRows
 from mcf_bundle.metrics.masks import Mask, as_mask_pair, as_spacing, mask_of
 from mcf_bundle.metrics.summary import Summary, summarize_segmentation
 
 
-class VolumeRows:
+class VolumeRows(SegmentationRows):
     """One row of `SEGMENTATION_COLUMNS` a patient, from a batch with `patient` and `slice` and two masks.
 
-    The arguments are those of `handlers.SegmentationRows`, but for the spacing.
-
     Args:
-        prediction_key: predicted masks in the output, (C, H, W) of 0 and 1, FLAIR abnormality.
-        reference_key: reference masks in the output or the batch, of the same shape.
-        channel: which channel is the mask.
+        *keys: as of `SegmentationRows`; the masks are slices, (C, H, W).
         spacing_mm: of rows, columns and slices, or one number for all; None means unknown: distances are in
             voxels, as if the next slice were as far away as the next pixel.
-        seed: seed of the intervals.
-        resamples: draws of each interval's bootstrap.
-        **scoring: `empty` and `tolerance` of `segmentation_row`.
+        **settings: as of `SegmentationRows`.
 
     Raises:
         ArgumentError: see `as_spacing`.
     """
 
-    columns = SEGMENTATION_COLUMNS
-
     def __init__(
-        self,
-        prediction_key: str = "pred",
-        reference_key: str = "label",
-        *,
-        channel: int = -1,
-        spacing_mm: float | Sequence[float] | None = None,
-        seed: int = 0,
-        resamples: int = 2000,
-        **scoring: Any,
+        self, *keys: str, spacing_mm: float | Sequence[float] | None = None, **settings: Any
     ) -> None:
         as_spacing(spacing_mm, 3)
-        self.keys = (prediction_key, reference_key, "patient", "slice")
-        self.channel, self.seed, self.resamples = channel, seed, resamples
-        self.scoring = {"spacing_mm": spacing_mm, **scoring}
+        super().__init__(*keys, spacing_mm=spacing_mm, **settings)
 
     def row(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Keep the masks of one slice, eight pixels a byte."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 from typing import Any
@@ -12,6 +13,7 @@ from monai.bundle import ConfigParser
 
 from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.pairing import PairingRules
+from mcf_bundle.generation.variation import VariationRules
 from tests.bundles.config_files import ROOT, read
 
 BUNDLES = ROOT / "bundles"
@@ -19,7 +21,7 @@ PAGE = (ROOT / "docs" / "bundle_reference.md").read_text()
 NO_IDS = {"imports", "bundle_root", "initialize", "run", "finalize"}
 """Keys that are MONAI's or find the bundle; nobody sets them."""
 
-RULES = {"gate_rules": GateRules(), "pairing": PairingRules()}
+RULES: dict[str, Any] = {"gate_rules": GateRules(), "pairing": PairingRules()}
 PHRASES = {
     "cuda if there is one, else cpu": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
     "8 on a GPU, else 4": "$8 if torch.device(@device).type == 'cuda' else 4",
@@ -124,8 +126,9 @@ def test_the_page_s_defaults_are_the_config_s(name: str) -> None:
 def test_the_page_s_defaults_of_rules_are_those_of_their_classes() -> None:
     listed = {key: value for key, value in documented("inference.json")[0].items() if "#" in key}
     for key, value in listed.items():
-        rules, field = key.split("#")
-        found = getattr(RULES[rules], field)
+        rules, *names = key.split("#")
+        found = functools.reduce(getattr, names, RULES[rules])
         assert value == (list(found) if isinstance(found, tuple) else found), key
     fields = {f"gate_rules#{field.name}" for field in dataclasses.fields(GateRules)}
+    fields |= {f"pairing#variation#{field.name}" for field in dataclasses.fields(VariationRules)}
     assert fields <= listed.keys()
