@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
+import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
@@ -32,7 +33,8 @@ class FusionInferer(Inferer):
         guidance_interval: (lowest, highest) step at which guidance acts, in [1, T]; None is all steps.
         eta: DDIM's stochasticity.
         keep_outside: hold everything outside the grown mask at the host.
-        neighbors: whether the denoiser sees the previous and the next slice, or the noisy slice alone.
+        neighbors: whether the denoiser sees the previous and the next slice.
+        mask: whether it sees the mask of the middle slice, after the neighbors.
         classifier: the guidance classifier.
         precision: a key of `PRECISIONS`.
 
@@ -54,6 +56,7 @@ class FusionInferer(Inferer):
         eta: float = 0.0,
         keep_outside: bool = True,
         neighbors: bool = True,
+        mask: bool = False,
         classifier: nn.Module | None = None,
         precision: str = "float32",
     ) -> None:
@@ -64,6 +67,7 @@ class FusionInferer(Inferer):
         check_share("eta", eta)
         check_flag("keep_outside", keep_outside)
         check_flag("neighbors", neighbors)
+        check_flag("mask", mask)
         schedule.time_pairs(start_step, steps, spacing)
         get_fusion(fusion)
         get_precision(precision)
@@ -71,18 +75,23 @@ class FusionInferer(Inferer):
         interval = _as_interval(guidance_interval, schedule.num_steps)
         if guidance_scale and classifier is None:
             raise ArgumentError("guidance_scale", "guidance needs a classifier", "give classifier_ckpt, or 0")
-        self.schedule, self.precision, self.neighbors = schedule, precision, neighbors
+        self.schedule, self.precision = schedule, precision
+        self.neighbors, self.mask = neighbors, mask
         self.settings = SamplerSettings(
             start_step, steps, fusion, solver, spacing, guidance_scale, interval, eta, keep_outside
         )
         self.classifier = None if classifier is None else autocast_call(classifier, precision)
 
     def describe(self) -> dict[str, Any]:
-        """Return every setting as plain values, for the plan; `neighbors` only where it is False."""
+        """Return every setting as plain values, for the plan; `neighbors` and `mask` where they differ."""
         settings = {**asdict(self.settings), "precision": self.precision}
         settings["guidance_interval"] = list(self.settings.guidance_interval)
-        # Plans of denoisers that see the neighbors keep their keys.
-        return settings if self.neighbors else {**settings, "neighbors": False}
+        # Plans of denoisers that see the neighbors and no mask keep their keys.
+        if not self.neighbors:
+            settings["neighbors"] = False
+        if self.mask:
+            settings["mask"] = True
+        return settings
 
     @classmethod
     def of(
@@ -100,16 +109,22 @@ class FusionInferer(Inferer):
         """
         names = {field.name for field in fields(SamplerSettings)} - {"label"}
         settings = {name: described[name] for name in (*sorted(names), "precision")}
-        neighbors = described.get("neighbors", True)
-        return cls(schedule, **settings, neighbors=neighbors, classifier=classifier)
+        seen = {"neighbors": described.get("neighbors", True), "mask": described.get("mask", False)}
+        return cls(schedule, **settings, **seen, classifier=classifier)
 
     def __call__(  # type: ignore[override]
         self, inputs: FusionBatch, network: nn.Module, *args: Any, **kwargs: Any
     ) -> Tensor:
         """Return the generated middle slices, (B, C, H, W), float32, network range."""
         denoiser = autocast_call(network, self.precision, channels_last=True)
-        seen = inputs if self.neighbors else replace(inputs, context=None)
-        return sample_fusion(seen, denoiser, self.classifier, self.schedule, self.settings)
+        if self.mask and inputs.mask is None:
+            raise ArgumentError("inputs", "the batch lacks the mask that the denoiser sees", "give a mask")
+        parts = [inputs.context] * self.neighbors + [inputs.mask] * self.mask
+        seen = [part for part in parts if part is not None]
+        context = torch.cat(seen, dim=1) if seen else None
+        return sample_fusion(
+            replace(inputs, context=context), denoiser, self.classifier, self.schedule, self.settings
+        )
 
 
 def _as_interval(interval: Sequence[int] | None, num_steps: int) -> tuple[int, int]:

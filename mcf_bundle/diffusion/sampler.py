@@ -60,6 +60,8 @@ class FusionBatch:
             never noised.
         editable: (B, 1, H, W), bool: the mask grown by a margin; outside it `keep_outside` holds the host.
         seeds: one a sample; a sample's noise depends on its seed alone, not on what stands beside it.
+        mask: (B, 1, H, W), float32, 0 or 1: the tumor in the middle slices, for denoisers that see it; see
+            `FusionInferer`.
     """
 
     host: Tensor
@@ -67,6 +69,7 @@ class FusionBatch:
     context: Tensor | None
     editable: Tensor
     seeds: Sequence[int]
+    mask: Tensor | None = None
 
 
 class SampleNoise:
@@ -99,7 +102,7 @@ def sample_fusion(
 
     Args:
         batch: hosts, tumors, neighbors, seeds.
-        denoiser: called as denoiser(x, timesteps) with x = noisy middle, previous, next (B, C + C', H, W) and
+        denoiser: called as denoiser(x, timesteps) with x = noisy middle, context (B, C + C', H, W) and
             timesteps = t - 1 (B,); predicts the noise of the middle (B, C, H, W).
         classifier: called as classifier(x_t, timesteps) with the noisy middle; needed for `guidance_scale` >
             0.

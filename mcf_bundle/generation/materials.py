@@ -87,6 +87,7 @@ def to_batch(materials: Sequence[Materials], device: torch.device) -> FusionBatc
     contribution = np.stack([item.composite.contribution[1] for item in materials])
     neighbors = np.stack([item.composite.image[[0, 2]] for item in materials])
     editable = np.stack([item.editable[None] for item in materials])
+    mask = np.stack([item.composite.mask[1][None] for item in materials])
     return FusionBatch(
         host=torch.from_numpy(to_network_range(host)).to(device),
         # A difference in the networks' range is twice the difference of intensities and has no offset.
@@ -96,6 +97,7 @@ def to_batch(materials: Sequence[Materials], device: torch.device) -> FusionBatc
         ),
         editable=torch.from_numpy(editable).to(device),
         seeds=[item.candidate.seed for item in materials],
+        mask=torch.from_numpy(mask.astype(np.float32)).to(device),
     )
 
 

@@ -194,8 +194,18 @@ def check_sums(path: Path) -> None:
             raise zipfile.BadZipFile(damaged)
 
 
-def load_network(network: nn.Module, path: Path, *, preset: str, kind: str) -> Checkpoint:
+def load_network(
+    network: nn.Module, path: Path, *, preset: str, kind: str, widened: bool = False
+) -> Checkpoint:
     """Load a checkpoint's weights into a network, strictly.
+
+    Args:
+        network: the architecture; its weights are replaced.
+        path: the file.
+        preset: name of the architecture.
+        kind: see `Checkpoint`.
+        widened: whether the network may have further input channels, after the checkpoint's: they get the
+            weight 0, so that it gives what the old network gave.
 
     Returns:
         The checkpoint, for its hash and its list of patients.
@@ -212,14 +222,28 @@ def load_network(network: nn.Module, path: Path, *, preset: str, kind: str) -> C
         if checkpoint.kind == kind:
             remedy = f"choose the settings that give {checkpoint.preset!r}, or another checkpoint"
         raise CheckpointError(path, problem, remedy)
+    weights = _widen(checkpoint.weights, network) if widened else checkpoint.weights
     try:
-        network.load_state_dict(checkpoint.weights)
+        network.load_state_dict(weights)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise CheckpointError(
             path, f"does not fit the network ({first})", "use weights of the same architecture"
         ) from error
     return checkpoint
+
+
+def _widen(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Append zeros where the network's weights, (out, in, ...), have more inputs than the stored ones."""
+    widened = dict(weights)
+    for name, own in network.state_dict().items():
+        stored = weights.get(name)
+        if stored is None or stored.ndim < 2 or stored.shape[1] >= own.shape[1]:
+            continue
+        if (stored.shape[0], *stored.shape[2:]) == (own.shape[0], *own.shape[2:]):
+            added = stored.new_zeros(len(stored), own.shape[1] - stored.shape[1], *stored.shape[2:])
+            widened[name] = torch.cat([stored, added], dim=1)
+    return widened
 
 
 @dataclass(frozen=True, eq=False)

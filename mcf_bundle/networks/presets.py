@@ -75,6 +75,7 @@ def make_denoiser(
     *,
     image_channels: int = 3,
     neighbors: bool = True,
+    mask: bool = False,
     context_channels: int | None = None,
     spatial_dims: int = 2,
 ) -> Denoiser:
@@ -84,16 +85,18 @@ def make_denoiser(
         preset: a key of `DENOISER_PRESETS`.
         image_channels: channels of the image that is noised.
         neighbors: whether the previous and the next slice condition it.
-        context_channels: channels of everything that conditions it (neighbors, masks), 0 for none; None
-            counts those of the neighbors.
+        mask: whether the mask of the image conditions it, after the neighbors.
+        context_channels: channels of everything that conditions it, 0 for none; None counts those of
+            neighbors and mask.
         spatial_dims: 2 or 3.
 
     Raises:
-        ArgumentError: if the preset does not exist, or `neighbors` is neither true nor false.
+        ArgumentError: if the preset does not exist, or `neighbors` or `mask` is neither true nor false.
     """
     check_flag("neighbors", neighbors)
+    check_flag("mask", mask)
     if context_channels is None:
-        context_channels = 2 * image_channels if neighbors else 0
+        context_channels = 2 * image_channels * neighbors + mask
     return Denoiser(
         spatial_dims, image_channels + context_channels, image_channels, **_preset(DENOISER_PRESETS, preset)
     )

@@ -39,7 +39,8 @@ def start_network(
     """Load the weights that a training starts from.
 
     Args:
-        network: the architecture; its weights are replaced in place.
+        network: the architecture; its weights are replaced in place. It may see more than the checkpoint's,
+            such as the mask, and starts without looking at it.
         init_ckpt: a checkpoint of this project; None keeps the random weights.
         preset: name of the architecture.
         kind: see `Checkpoint`.
@@ -55,7 +56,8 @@ def start_network(
     """
     if init_ckpt is None:
         return StartedNetwork(network)
-    checkpoint = load_network(network, as_path(init_ckpt, "init_ckpt"), preset=preset, kind=kind)
+    path = as_path(init_ckpt, "init_ckpt")
+    checkpoint = load_network(network, path, preset=preset, kind=kind, widened=True)
     for split, patients in ((VALIDATION, validation_patients), (TEST, test_patients)):
         refuse_known(patients, checkpoint, where=init_ckpt, split=split)
     return StartedNetwork(network, checkpoint)

@@ -27,7 +27,7 @@ PHRASES = {
     "8 on a GPU, else 4": "$8 if torch.device(@device).type == 'cuda' else 4",
     "true on a GPU, else false": "$torch.device(@device).type == 'cuda'",
     "1 with `neighbors`, else 0": "$1 if @neighbors else 0",
-    "`context` with `neighbors`, else none": "$['context'] if @neighbors else []",
+    "`context` with `neighbors`, `mask` with `mask`": "$['context'] * @neighbors + ['mask'] * @mask",
 }
 
 

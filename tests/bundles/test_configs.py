@@ -34,7 +34,13 @@ GENERATION_IDS = (
 OF_ONE_TRAINING = (
     # What is learned, how well it is judged, and by what.
     *("kind", "ckpt_dir", "network_def#_target_", "loss_function", "loss", "validate#key_metric"),
-    *("weights#kind", "weights#metric", "weights#lower_is_better", "validate#evaluator#metric_cmp_fn"),
+    *(
+        "start#kind",
+        "weights#kind",
+        "weights#metric",
+        "weights#lower_is_better",
+        "validate#evaluator#metric_cmp_fn",
+    ),
     *("auc_steps", "auc_report", "imports#3", "run#1", "grid_step", "validate#handlers#4"),
     *("train#handlers#5#identity#kind", "initialize#3#kind"),
     # Which slices, and how many of them.
@@ -44,7 +50,15 @@ OF_ONE_TRAINING = (
     "initialize#3#size_divisor",
     # A classifier sees one slice without neighbors, answers with a label, and its noise has a smallest step;
     # the gate's has no step at all, so that `max_step` is no count.
-    *("neighbors", "network_def#neighbors", "context_slices", "condition_keys", "min_step"),
+    *(
+        "neighbors",
+        "network_def#neighbors",
+        "mask",
+        "network_def#mask",
+        "context_slices",
+        "condition_keys",
+        "min_step",
+    ),
     *("weights#info#min_step", "weights#info#loss"),
     *(f"{part}#prepare_batch#condition_keys" for part in ("train", "validate")),
     *(f"{part}#prepare_batch#target" for part in ("train", "validate")),

@@ -448,8 +448,9 @@ def test_a_classifier_needs_slices_without_tumor(train: Train, generated: Path) 
         {"neighbors": False},
         {"context_slices": 2, "network_def#context_channels": 12},
         {"condition_keys": ["mask"], "network_def#context_channels": 1},
+        {"mask": True},
     ],
-    ids=["no neighbors", "two neighbors on either side", "mask"],
+    ids=["no neighbors", "two neighbors on either side", "mask", "neighbors and mask"],
 )
 def test_what_conditions_the_network_is_a_parameter(
     train: Train, tmp_path: Path, overrides: dict[str, Any]
@@ -457,7 +458,7 @@ def test_what_conditions_the_network_is_a_parameter(
     train(**overrides)
     path = tmp_path / "run" / "model_last.pt"
     assert read_checkpoint(path).kind == "denoiser"
-    channels = overrides.get("network_def#context_channels", 0)
+    channels = overrides.get("network_def#context_channels", 7 if "mask" in overrides else 0)
     assert load_stored_network(path).in_channels == 3 + channels
 
 

@@ -86,6 +86,7 @@ class Recorder(nn.Module):
         ({"eta": math.nan}, "eta: expected a number >= 0 and <= 1, got nan"),
         ({"keep_outside": "no"}, "keep_outside: expected True or False, got 'no'"),
         ({"neighbors": 1}, "neighbors: expected True or False, got 1"),
+        ({"mask": 1}, "mask: expected True or False, got 1"),
         ({"solver": "euler"}, "solver: 'euler' does not exist; choose one of ddim, dpm_solver, unipc"),
         ({"solver": "unipc", "eta": 1.0}, "eta: 1.0 with solver 'unipc', which draws no noise"),
         ({"spacing": "karras"}, "spacing: 'karras' does not exist; choose one of uniform"),
@@ -132,13 +133,14 @@ def test_the_description_has_every_setting_as_a_plain_value(classifier: nn.Modul
     assert json.loads(json.dumps(described)) == described
 
 
+@pytest.mark.parametrize("mask", [True, False])
 @pytest.mark.parametrize("neighbors", [True, False])
-def test_a_sampler_is_made_again_from_its_description(neighbors: bool) -> None:
+def test_a_sampler_is_made_again_from_its_description(neighbors: bool, mask: bool) -> None:
     settings = {"start_step": 250, "steps": 5, "guidance_interval": [50, 200], "precision": "bfloat16"}
-    described = FusionInferer(SCHEDULE, **settings, neighbors=neighbors).describe()
-    assert described.get("neighbors", True) is neighbors
+    described = FusionInferer(SCHEDULE, **settings, neighbors=neighbors, mask=mask).describe()
+    assert (described.get("neighbors", True), described.get("mask", False)) == (neighbors, mask)
     again = FusionInferer.of({**described, "blend": "replace"}, SCHEDULE, None)
-    assert (again.describe(), again.neighbors) == (described, neighbors)
+    assert (again.describe(), again.neighbors, again.mask) == (described, neighbors, mask)
 
 
 # --- Sampling --------------------------------------------------------------------------------------
@@ -160,6 +162,26 @@ def test_without_neighbors_the_network_sees_the_noisy_slice_alone(batch: FusionB
     made = FusionInferer(SCHEDULE, start_step=300, steps=2, neighbors=False)(batch, network)
     alone = replace(batch, context=None)
     torch.testing.assert_close(made, FusionInferer(SCHEDULE, start_step=300, steps=2)(alone, network))
+
+
+@pytest.mark.parametrize("neighbors", [True, False])
+def test_the_mask_stands_after_the_neighbors(batch: FusionBatch, neighbors: bool) -> None:
+    assert batch.context is not None
+    network = randomized(make_denoiser("smoke", neighbors=neighbors, mask=True))
+    mask = batch.editable.float()
+    inferer = FusionInferer(SCHEDULE, start_step=300, steps=2, neighbors=neighbors, mask=True)
+    made = inferer(replace(batch, mask=mask), network)
+    joined = torch.cat([batch.context, mask], dim=1) if neighbors else mask
+    by_hand = FusionInferer(SCHEDULE, start_step=300, steps=2)(replace(batch, context=joined), network)
+    torch.testing.assert_close(made, by_hand)
+    other = inferer(replace(batch, mask=1 - mask), network)
+    assert (made - other).abs().max() > 1e-3
+
+
+def test_a_batch_without_the_mask_that_the_denoiser_sees_is_refused(batch: FusionBatch) -> None:
+    network = make_denoiser("smoke", mask=True)
+    with pytest.raises(ArgumentError, match="inputs: the batch lacks the mask"):
+        FusionInferer(SCHEDULE, start_step=300, steps=2, mask=True)(batch, network)
 
 
 @pytest.mark.parametrize("guidance_scale", [0.0, 1.0])

@@ -1,4 +1,4 @@
-"""Generation with a denoiser that sees the noisy slice alone."""
+"""Generation with denoisers that see other things than the neighbors."""
 
 from __future__ import annotations
 
@@ -35,6 +35,22 @@ def test_a_denoiser_without_neighbors_makes_images_and_the_run_says_so(
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert run["settings"]["neighbors"] is False
     assert all(row.settings["neighbors"] is False for row in workflow.plan.rows)
+
+
+def test_a_denoiser_that_sees_the_mask_makes_images_and_the_run_says_so(
+    phantom_cohort: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    weights, path = make_denoiser("fast", mask=True).state_dict(), tmp_path / "masked.pt"
+    save_checkpoint(path, weights, preset="fast", kind="denoiser", patients=[], info={})
+    with gate(OPEN_GATE):
+        workflow = make_workflow(phantom_cohort, tmp_path / "out", mask=True, ckpt=str(path))
+        outcome = workflow.run()
+    assert outcome is not None
+    assert outcome.written == 2
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert run["settings"]["mask"] is True
+    assert all(row.settings["mask"] is True for row in workflow.plan.rows)
 
 
 @pytest.mark.parametrize("neighbors", [True, False])

@@ -11,6 +11,7 @@ from torch import nn
 
 from mcf_bundle.errors import CheckpointError, LeakageError
 from mcf_bundle.networks.checkpoint import hash_patient, read_checkpoint, save_checkpoint
+from mcf_bundle.networks.presets import make_denoiser
 from mcf_bundle.training.start import StartedNetwork, start_network
 from mcf_bundle.training.weights import WeightsHandler
 
@@ -88,6 +89,27 @@ def test_weights_that_know_who_will_judge_them_are_refused(
 def test_who_chose_the_first_epoch_may_choose_again(tmp_path: Path) -> None:
     path, _ = make_checkpoint(tmp_path)
     assert start(path, validation="carl").checkpoint is not None
+
+
+def test_a_network_that_sees_more_starts_as_the_old_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    old, path = make_denoiser("smoke"), tmp_path / "old.pt"
+    for parameter in old.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    save_checkpoint(
+        path, old.state_dict(), preset="smoke", kind="denoiser", patients=[], info={}, dtype=torch.float32
+    )
+    people: dict[str, list[str]] = {"validation_patients": [], "test_patients": []}
+    new = start_network(
+        make_denoiser("smoke", mask=True), path, preset="smoke", kind="denoiser", **people
+    ).network
+    x, mask, time = torch.randn(2, 9, 32, 32), torch.ones(2, 1, 32, 32), torch.tensor([3, 400])
+    with torch.no_grad():
+        torch.testing.assert_close(new(torch.cat([x, mask], dim=1), time), old(x, time))
+    with pytest.raises(CheckpointError, match="does not fit the network"):
+        start_network(
+            make_denoiser("smoke", neighbors=False), path, preset="smoke", kind="denoiser", **people
+        )
 
 
 def test_weights_of_another_kind_are_refused(tmp_path: Path) -> None:
