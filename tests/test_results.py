@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mcf_bundle.study.ranking_measures import QualityLine
+from mcf_bundle.study.ranking_tables import quality_table
+from mcf_bundle.study.tables import to_markdown, with_interval
 from tests.bundles.config_files import ROOT
 
 RESULTS = ROOT / "docs" / "results"
@@ -176,3 +179,65 @@ def test_the_page_of_the_images_has_the_stored_figures_and_no_others() -> None:
     table_lines = [line for line in IMAGES.splitlines() if line.startswith("| ") and "---" not in line]
     heads = [line for line in table_lines if line.startswith(("| Region", "| Figure", "| Topic"))]
     assert [line for line in table_lines if line not in heads] == image_lines()
+
+
+SEARCH = RESULTS / "search.md"
+
+
+def test_the_search_s_ranking_is_the_stored_one_in_its_order() -> None:
+    with (RESULTS / "search" / "ranking.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = SEARCH.read_text().splitlines()
+    shown = [line for line in lines if line.split(" | ")[-3:-2] in (["yes"], ["no"])]
+    assert len(shown) == len(rows) > 10
+    for line, row in zip(shown, rows, strict=True):
+        cells = [row["setting"]]
+        for name, digits in (("consistency", 3), ("kid", 4), ("texture", 3)):
+            ends = (float(row[f"{name}{end}"] or "nan") for end in ("", "_low", "_high"))
+            cells += [with_interval(*ends, digits), f"{float(row[f'{name}_rank']):g}"]
+        assert line.startswith(f"| {' | '.join(cells)} | {float(row['mean_rank']):.2f} |")
+
+
+def test_every_figure_of_the_search_s_images_is_the_stored_one() -> None:
+    with (RESULTS / "search" / "quality.csv").open(newline="") as file:
+        stored_lines = [
+            QualityLine(
+                *(row[key] for key in ("setting", "set", "region", "metric")),
+                *(float(row[key]) if row[key] else None for key in ("value", "low", "high")),
+                *(int(row[key]) for key in ("n", "patients")),
+            )
+            for row in csv.DictReader(file)
+        ]
+    page = SEARCH.read_text().splitlines()
+    for table in quality_table(stored_lines, ["validation"]).shown:
+        expected = [line for line in to_markdown(table).splitlines() if line.startswith("|")]
+        start = page.index(expected[0], page.index(f"## {table.title}") if f"## {table.title}" in page else 0)
+        assert page[start : start + len(expected)] == expected
+
+
+LOOKS = (RESULTS / "looks.md").read_text()
+REAL = "held-out real tumors"
+
+
+def looks_lines() -> list[str]:
+    """Return the lines of the table of docs/results/looks.md."""
+    rows = {(row["name"], row["figure"]): row for row in image_rows("texture") if row["figure"] != "auc"}
+    lines = []
+    for figure in dict.fromkeys(figure for _, figure in rows):
+        real = rows[REAL, figure]
+        means = {name: float(rows[name, figure]["value"]) for name in (REAL, "synthetic", "composites")}
+        cells = [f"{value:.3f}" for value in means.values()]
+        cells += [
+            f"{(means[name] - means[REAL]) / float(real['sd']):+.2f}" for name in ("synthetic", "composites")
+        ]
+        lines.append("| " + " | ".join((f"`{figure}`", *cells)) + " |")
+    return lines
+
+
+def test_the_page_of_looks_has_the_stored_figures_and_no_others() -> None:
+    assert [line for line in LOOKS.splitlines() if line.startswith("| `")] == looks_lines()
+    aucs = {row["name"]: row for row in image_rows("texture") if row["figure"] == "auc"}
+    for name in ("synthetic", "composites", "real training tumors"):
+        row = aucs[name]
+        line = f"| {name} | {interval(row, 'value', 3)} | {row['n']} of {row['patients']} patients |"
+        assert line in LOOKS.splitlines()
