@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mcf_bundle.study.ranking_measures import QualityLine
-from mcf_bundle.study.ranking_tables import quality_table
-from mcf_bundle.study.tables import to_markdown, with_interval
+from benchmarks.rims import line_of
+from mcf_bundle.networks.checkpoint import read_checkpoint
 from tests.bundles.config_files import ROOT
 
 RESULTS = ROOT / "docs" / "results"
@@ -117,6 +116,22 @@ def test_the_classifier_s_card_has_the_figures_and_the_hash() -> None:
     assert sha256(ROOT / "bundles/tumor_classification/models/model.pt") in text
 
 
+def test_the_generator_s_card_and_metadata_have_the_figures_and_the_hashes() -> None:
+    text = card("mcf_diffusion")
+    metadata = json.loads((ROOT / "bundles/mcf_diffusion/configs/metadata.json").read_text())
+    models = ROOT / "bundles/mcf_diffusion/models"
+    for path in models.iterdir():
+        assert f"| `models/{path.name}` | {sha256(path)} |" in text
+    denoiser, gate = (read_checkpoint(models / name).info for name in ("model.pt", "model_gate.pt"))
+    assert metadata["eval_metrics"] == {
+        "denoiser_validation_loss": round(denoiser["val_loss"], 4),
+        "gate_validation_auc": round(gate["val_auc"], 3),
+    }
+    assert f"| {denoiser['epoch']} of the second | loss {denoiser['val_loss']:.4f} on 84 slices" in text
+    training = (RESULTS / "training.md").read_text()
+    assert f"| {denoiser['val_loss']:.4f} | 53 min, then" in training
+
+
 def test_metadata_has_the_segmenter_s_figures() -> None:
     metadata = json.loads((ROOT / "bundles/tumor_segmentation/configs/metadata.json").read_text())
     rows = stored("segmentation", "test", "metric", "denominator")
@@ -181,40 +196,6 @@ def test_the_page_of_the_images_has_the_stored_figures_and_no_others() -> None:
     assert [line for line in table_lines if line not in heads] == image_lines()
 
 
-SEARCH = RESULTS / "search.md"
-
-
-def test_the_search_s_ranking_is_the_stored_one_in_its_order() -> None:
-    with (RESULTS / "search" / "ranking.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    lines = SEARCH.read_text().splitlines()
-    shown = [line for line in lines if line.split(" | ")[-3:-2] in (["yes"], ["no"])]
-    assert len(shown) == len(rows) > 10
-    for line, row in zip(shown, rows, strict=True):
-        cells = [row["setting"]]
-        for name, digits in (("consistency", 3), ("kid", 4), ("texture", 3)):
-            ends = (float(row[f"{name}{end}"] or "nan") for end in ("", "_low", "_high"))
-            cells += [with_interval(*ends, digits), f"{float(row[f'{name}_rank']):g}"]
-        assert line.startswith(f"| {' | '.join(cells)} | {float(row['mean_rank']):.2f} |")
-
-
-def test_every_figure_of_the_search_s_images_is_the_stored_one() -> None:
-    with (RESULTS / "search" / "quality.csv").open(newline="") as file:
-        stored_lines = [
-            QualityLine(
-                *(row[key] for key in ("setting", "set", "region", "metric")),
-                *(float(row[key]) if row[key] else None for key in ("value", "low", "high")),
-                *(int(row[key]) for key in ("n", "patients")),
-            )
-            for row in csv.DictReader(file)
-        ]
-    page = SEARCH.read_text().splitlines()
-    for table in quality_table(stored_lines, ["validation"]).shown:
-        expected = [line for line in to_markdown(table).splitlines() if line.startswith("|")]
-        start = page.index(expected[0], page.index(f"## {table.title}") if f"## {table.title}" in page else 0)
-        assert page[start : start + len(expected)] == expected
-
-
 LOOKS = (RESULTS / "looks.md").read_text()
 REAL = "held-out real tumors"
 
@@ -241,3 +222,14 @@ def test_the_page_of_looks_has_the_stored_figures_and_no_others() -> None:
         row = aucs[name]
         line = f"| {name} | {interval(row, 'value', 3)} | {row['n']} of {row['patients']} patients |"
         assert line in LOOKS.splitlines()
+
+
+def test_the_page_of_looks_has_the_measured_rims() -> None:
+    content = json.loads((ROOT / "benchmarks/rims.json").read_text())
+    means = " | ".join(f"{value:.3f}" for value in content["real"].values())
+    lines = [f"| real | | | {means} |", *map(line_of, content["rows"])]
+    page = LOOKS.splitlines()
+    start = page.index(lines[0])
+    assert page[start : start + len(lines)] == lines
+    assert f"{content['patients']} validation patients ({content['n']} slices)" in " ".join(LOOKS.split())
+    assert content["rows"][0]["sha256"] == sha256(ROOT / "bundles/mcf_diffusion/models/model.pt")
