@@ -26,7 +26,7 @@ SETTINGS: dict[str, Any] = {
     "steps": 2,
     "guidance_scale": 0,
     # About half of the tumors are fainter, so that rows try their spares and some run out of them.
-    "gate_rules#limits": {"flair_contrast": [0.4, None]},
+    "gate_rules#limits": {"flair_contrast": [0.71, None]},
 }
 FINDS_ALL = {"gate_rules#max_rejected": 1.0}
 STOPS = {"gate_rules#max_rejected": 0.3, "gate_rules#min_tried": 4}

@@ -76,7 +76,7 @@ def test_no_field_takes_nonsense(kind: type, field: str, value: object) -> None:
         (PlacementRules, "csf_share", 8),
         (PairingRules, "max_tries", -3),
         (PairingRules, "max_tries", 0),
-        (PairingRules, "scale", 1),
+        (VariationRules, "scale", 1),
         (VariationRules, "rotation_deg", 181),
         (VariationRules, "bend", 0.6),
         (VariationRules, "first_use", 1),
@@ -99,7 +99,8 @@ def test_a_value_beyond_the_range_is_refused(kind: type, field: str, value: obje
     [
         (HostRules, {"level_limits": [-1, 2], "min_gap_slices": 0, "max_black_share": 1, "min_gap_mm": 0}),
         (PlacementRules, {"scale_range": [1, 1], "csf_share": 0, "bright_share": 1.0}),
-        (PairingRules, {"spares": 0, "other_hosts": 0, "rounds": 0, "max_tries": 1, "scale": 0}),
+        (PairingRules, {"spares": 0, "other_hosts": 0, "rounds": 0, "max_tries": 1}),
+        (VariationRules, {"rotation_deg": 180, "scale": 0, "shift": 0, "bend": 0.5, "contrast": 0}),
         (ContrastLimits, {"flair_rim": None, "pre_rim": [None, 0.4], "post_rim": (-0.3, None)}),
         (
             GateRules,
