@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.splits import VALIDATION
 from mcf_bundle.data.training_data import TrainingData
-from mcf_bundle.data.triplet_dataset import from_network_range, to_network_range
+from mcf_bundle.data.triplet_dataset import from_network_range
 from mcf_bundle.diffusion.inferer import FusionInferer
-from mcf_bundle.diffusion.sampler import FusionBatch
 from mcf_bundle.diffusion.schedule import cosine_schedule
 from mcf_bundle.generation.contrast import tumor_figures
-from mcf_bundle.generation.margin import grow
-from mcf_bundle.generation.materials import EDIT_MARGIN
+from mcf_bundle.generation.materials import Materials, own_tumor, to_batch
+from mcf_bundle.generation.plan import Candidate, PlanRow, SliceId
+from mcf_bundle.generation.warp import Transform
 from mcf_bundle.metrics.bootstrap import bootstrap_over_patients
 from mcf_bundle.metrics.texture import texture_figures
 from mcf_bundle.networks.checkpoint import read_checkpoint
@@ -40,6 +40,7 @@ SETTINGS = ((50, 4), (100, 4), (150, 4), (150, 16), (250, 16), (400, 24))
 """Start step and number of calls."""
 
 MIN_AREA, BLOCK = 300, 4
+UNMOVED = Transform(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), (None, 0, None))
 WITHOUT_MASK = 9
 
 Item = tuple[Case, int]
@@ -56,27 +57,21 @@ def pick(cases: Sequence[Case], each: int, seed: int) -> list[Item]:
     return items
 
 
-def as_batch(items: Sequence[Item], first: int) -> FusionBatch:
-    """Let real tumor slices stand where composites would; seeds count from `first`."""
-    triplets = np.stack([case.normalized([i - 1, i, i + 1]) for case, i in items])
-    masks = np.stack([case.volume.mask[i][None] for case, i in items])
-    editable = np.stack([grow(mask[0], EDIT_MARGIN)[None] for mask in masks])
-    host, context = (
-        torch.from_numpy(to_network_range(part))
-        for part in (triplets[:, 1], triplets[:, [0, 2]].reshape(len(items), -1, *triplets.shape[3:]))
-    )
-    seeds = range(first, first + len(items))
-    mask = torch.from_numpy(masks.astype(np.float32))
-    return FusionBatch(host, torch.zeros_like(host), context, torch.from_numpy(editable), seeds, mask)
+def stand_in(item: Item, seed: int) -> Materials:
+    """Let a real tumor slice stand where a composite would."""
+    case, index = item
+    itself = SliceId(case.patient, case.volume.slice_numbers[index], 0.0)
+    candidate = Candidate(itself, itself, UNMOVED, seed)
+    return own_tumor(PlanRow(seed, case.patient, (candidate,), {}), candidate, case, index)
 
 
 def measure(image: NDArray[np.float32], item: Item) -> list[float]:
     """Return `FIGURES` of a slice."""
-    (case, index), missing = item, item[0].missing
-    mask, brain = item[0].volume.mask[index], case.brain[index]
+    case, index = item
+    region = (case.volume.mask[index], case.brain[index])
     found = {
-        **texture_figures(image, mask, brain, missing=missing),
-        **tumor_figures(image, mask, brain, missing=missing),
+        **texture_figures(image, *region, missing=case.missing),
+        **tumor_figures(image, *region, missing=case.missing),
     }
     return [found[name] for name in FIGURES]
 
@@ -86,7 +81,7 @@ def rows_of(ckpt: Path, items: Sequence[Item], before: NDArray[np.float64]) -> l
     checkpoint = read_checkpoint(ckpt)
     refuse_known({case.patient for case, _ in items}, checkpoint, where=ckpt, split=VALIDATION)
     network = load_stored_network(ckpt).requires_grad_(False)
-    sees = {"mask": network.in_channels > WITHOUT_MASK}
+    sees_mask = network.in_channels > WITHOUT_MASK
     patients, rows = [case.patient for case, _ in items], []
     for start_step, steps in SETTINGS:
         inferer = FusionInferer(
@@ -96,16 +91,22 @@ def rows_of(ckpt: Path, items: Sequence[Item], before: NDArray[np.float64]) -> l
             solver="unipc",
             spacing="logsnr",
             precision="bfloat16",
-            **sees,
+            mask=sees_mask,
         )
         after = []
         for first in range(0, len(items), BLOCK):
             block = items[first : first + BLOCK]
-            images = from_network_range(inferer(as_batch(block, first), network).numpy())
+            batch = to_batch([stand_in(item, first + k) for k, item in enumerate(block)], torch.device("cpu"))
+            images = from_network_range(inferer(batch, network).numpy())
             after += [measure(image, item) for image, item in zip(images, block, strict=True)]
         change = np.array(after) - before
         ends = bootstrap_over_patients(lambda i, change=change: np.nanmean(change[i], axis=0), patients)
-        row: dict[str, Any] = {"sha256": checkpoint.sha256, **sees, "start_step": start_step, "steps": steps}
+        row: dict[str, Any] = {
+            "sha256": checkpoint.sha256,
+            "mask": sees_mask,
+            "start_step": start_step,
+            "steps": steps,
+        }
         for k, name in enumerate(FIGURES):
             row[name] = float(np.nanmean(np.array(after)[:, k]))
             row[f"{name}_change"] = [float(x) for x in (np.nanmean(change[:, k]), ends.low[k], ends.high[k])]

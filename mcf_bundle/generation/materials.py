@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.triplet_dataset import to_network_range
+from mcf_bundle.data.triplets import triplet_indices
 from mcf_bundle.diffusion.sampler import FusionBatch
 from mcf_bundle.generation.composite import Composite, compose
 from mcf_bundle.generation.margin import grow
@@ -66,9 +67,27 @@ def prepare_materials(
         harmonized=row.settings.get("harmonize", True),  # plans from before it was a setting
         rules=rules,
     )
+    return Materials(row, candidate, host, index, composite, _editable(composite))
+
+
+def own_tumor(row: PlanRow, candidate: Candidate, case: Case, index: int) -> Materials:
+    """Let a real tumor slice stand as its own composite: the host has its tumor, and nothing is added.
+
+    Args:
+        row: for the sampler's settings.
+        candidate: for the seed.
+        case: the patient.
+        index: position of the slice.
+    """
+    triplet = list(triplet_indices(index, len(case.volume.image)))
+    image = case.normalized(triplet)
+    composite = Composite(image, np.zeros_like(image), case.volume.mask[triplet])
+    return Materials(row, candidate, case, index, composite, _editable(composite))
+
+
+def _editable(composite: Composite) -> NDArray[np.bool_]:
     # Cavities inside a tumor are painted too, though they are no part of the mask.
-    filled = ndimage.binary_fill_holes(composite.mask[1])
-    return Materials(row, candidate, host, index, composite, grow(filled, EDIT_MARGIN))
+    return grow(ndimage.binary_fill_holes(composite.mask[1]), EDIT_MARGIN)
 
 
 def slice_position(case: Case, item: SliceId) -> int:

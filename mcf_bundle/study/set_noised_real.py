@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from scipy import ndimage
 from torch import nn
 
 from mcf_bundle.arguments import as_path, check_device
@@ -17,11 +15,9 @@ from mcf_bundle.data.triplets import triplet_indices
 from mcf_bundle.diffusion.inferer import FusionInferer
 from mcf_bundle.diffusion.schedule import cosine_schedule
 from mcf_bundle.errors import ArgumentError, CheckpointError
-from mcf_bundle.generation.composite import Composite
 from mcf_bundle.generation.finished_source import FinishedSource
 from mcf_bundle.generation.loop import sample_block
-from mcf_bundle.generation.margin import grow
-from mcf_bundle.generation.materials import EDIT_MARGIN, Materials, slice_position
+from mcf_bundle.generation.materials import Materials, own_tumor, slice_position
 from mcf_bundle.generation.plan import PlanRow
 from mcf_bundle.generation.stored_record import candidate
 from mcf_bundle.networks.checkpoint import hash_file
@@ -84,15 +80,11 @@ def noised_real(finished: FinishedSource, files: NetworkFiles) -> Iterator[SetCa
 
 
 def _real_tumor(record: Mapping[str, Any], finished: FinishedSource) -> Materials:
-    """Return the donor's slice of a row as a host that has its tumor already, with nothing to be added."""
+    """Return the donor's slice of a row as a host that has its tumor already."""
     made = candidate(record)
     case = finished.training[made.donor.patient]
-    index = slice_position(case, made.donor)
-    triplet = list(triplet_indices(index, len(case.volume.image)))
-    image, mask = case.normalized(triplet), case.volume.mask[triplet]
-    editable = grow(ndimage.binary_fill_holes(mask[1]), EDIT_MARGIN)
     row = PlanRow(record["row"], record["name"], (made,), record["settings"])
-    return Materials(row, made, case, index, Composite(image, np.zeros_like(image), mask), editable)
+    return own_tumor(row, made, case, slice_position(case, made.donor))
 
 
 def _load(name: str, given: str | Path | None, sha256: str, device: torch.device) -> nn.Module:

@@ -193,6 +193,7 @@ def change(path: str, value: Any) -> Callable[[Content], None]:
         ("sets.gan", {**FOLDER, "denoiser": {"crop": 8}}, "sets.gan.denoiser: folder trains no denoiser"),
         ("models.unet.overrides.pretrained", "a.pt", "pretrained: weights from elsewhere may know patients"),
         ("models.unet.overrides", {"start#pretrained": "a.pt"}, "start#pretrained: weights from elsewhere"),
+        ("generator.denoiser", {"init_ckpt": "a.pt"}, "init_ckpt: a generator of a study knows the training"),
         ("models.unet.overrides", {"+train::sampler::seed": 1}, "sampler::seed: is what the study sets"),
         ("models.unet.bundle", "nnunet", "models.unet.bundle: 'nnunet' does not exist; choose one of tumor_"),
         ("models.unet.overrides.epoch_length", ..., "epoch_length is missing: every arm takes the same"),
