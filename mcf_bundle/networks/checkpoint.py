@@ -227,9 +227,10 @@ def load_network(
         network.load_state_dict(weights)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise CheckpointError(
-            path, f"does not fit the network ({first})", "use weights of the same architecture"
-        ) from error
+        remedy = "use weights of the same architecture"
+        if kind == "denoiser":
+            remedy += ", or the `neighbors` and `mask` that they were trained with"
+        raise CheckpointError(path, f"does not fit the network ({first})", remedy) from error
     return checkpoint
 
 

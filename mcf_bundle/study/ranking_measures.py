@@ -169,9 +169,8 @@ def read_quality(setting: Setting, place: Path) -> list[QualityLine]:
         line(row, row["name"], row["region"], row["metric"], *plain) for row in _rows(folder / QUALITY_FILE)
     ]
     lines += [
-        line(row, row["name"], CROPS, TEXTURE_AUC, *plain)
+        line(row, row["name"], CROPS, TEXTURE_AUC if row["figure"] == "auc" else row["figure"], *plain)
         for row in _rows(folder / TEXTURE_FILE)
-        if row["figure"] == "auc"
     ]
     lines += [
         line(row, row["name"], WHOLE, LABEL_DICE, "dice", "low", "high")

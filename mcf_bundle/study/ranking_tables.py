@@ -28,9 +28,9 @@ _NOTE = (
 
 _QUALITY_NOTE = (
     "KID, FID and profiles: low is good; MS-SSIM: similarity within the set, that of real tumors is good; "
-    "texture AUC: 0.5 is best. Copies: share of tumors nearer to a training tumor than 99 % of held-out "
-    "ones; donor drop: how much the diffusion lowers the correlation with the donor. In brackets: 95 % "
-    "interval by bootstrap over patients."
+    "texture AUC: 0.5 is best; rim: that of held-out real tumors is good. Copies: share of tumors nearer to "
+    "a training tumor than 99 % of held-out ones; donor drop: how much the diffusion lowers the correlation "
+    "with the donor. In brackets: 95 % interval by bootstrap over patients."
 )
 
 _SHOWN = {
@@ -44,6 +44,7 @@ _SHOWN = {
     "profile_horizontal": ("profile, horizontal", 4),
     "profile_vertical": ("profile, vertical", 4),
     TEXTURE_AUC: ("texture AUC", 3),
+    "flair_rim": ("rim in FLAIR", 3),
     LABEL_DICE: ("label consistency, Dice", 3),
     COPIES: ("copies", 2),
     DONOR_DROP: ("donor drop", 3),
