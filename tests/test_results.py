@@ -127,9 +127,11 @@ def test_the_generator_s_card_and_metadata_have_the_figures_and_the_hashes() -> 
         "denoiser_validation_loss": round(denoiser["val_loss"], 4),
         "gate_validation_auc": round(gate["val_auc"], 3),
     }
-    assert f"| {denoiser['epoch']} of the second | loss {denoiser['val_loss']:.4f} on 84 slices" in text
     training = (RESULTS / "training.md").read_text()
-    assert f"| {denoiser['val_loss']:.4f} | 53 min, then" in training
+    nine = read_checkpoint(models / "model_nine_channels.pt").info
+    for info, ordinal, time in ((denoiser, "third", "102 min"), (nine, "second", "53 min, then")):
+        assert f"| {info['epoch']} of the {ordinal} | loss {info['val_loss']:.4f} on" in text
+        assert f"| {info['val_loss']:.4f} | {time}" in training
 
 
 def test_metadata_has_the_segmenter_s_figures() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcf_bundle.networks.checkpoint import save_checkpoint
+from mcf_bundle.networks.checkpoint import hash_file, save_checkpoint
 from mcf_bundle.networks.presets import make_denoiser
 from mcf_bundle.resources import bundle_root
 from tests.generation.bundle_runs import OPEN_GATE, error_of_ours, gate, make_workflow
@@ -28,7 +28,9 @@ def test_a_denoiser_without_neighbors_makes_images_and_the_run_says_so(
     phantom_cohort: Path, tmp_path: Path, ckpt: Path
 ) -> None:
     with gate(OPEN_GATE):
-        workflow = make_workflow(phantom_cohort, tmp_path / "out", neighbors=False, ckpt=str(ckpt))
+        workflow = make_workflow(
+            phantom_cohort, tmp_path / "out", neighbors=False, mask=False, ckpt=str(ckpt)
+        )
         outcome = workflow.run()
     assert outcome is not None
     assert outcome.written == 2
@@ -37,20 +39,20 @@ def test_a_denoiser_without_neighbors_makes_images_and_the_run_says_so(
     assert all(row.settings["neighbors"] is False for row in workflow.plan.rows)
 
 
-def test_a_denoiser_that_sees_the_mask_makes_images_and_the_run_says_so(
-    phantom_cohort: Path, tmp_path: Path
+@pytest.mark.parametrize(("mask", "file"), [(True, "model.pt"), (False, "model_nine_channels.pt")])
+def test_both_shipped_denoisers_make_images_and_the_run_says_which(
+    phantom_cohort: Path, tmp_path: Path, mask: bool, file: str
 ) -> None:
-    torch.manual_seed(0)
-    weights, path = make_denoiser("fast", mask=True).state_dict(), tmp_path / "masked.pt"
-    save_checkpoint(path, weights, preset="fast", kind="denoiser", patients=[], info={})
     with gate(OPEN_GATE):
-        workflow = make_workflow(phantom_cohort, tmp_path / "out", mask=True, ckpt=str(path))
+        workflow = make_workflow(phantom_cohort, tmp_path / "out", mask=mask)
         outcome = workflow.run()
     assert outcome is not None
     assert outcome.written == 2
     run = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert run["settings"]["mask"] is True
-    assert all(row.settings["mask"] is True for row in workflow.plan.rows)
+    assert run["settings"].get("mask", False) is mask  # not written where false
+    assert all(row.settings.get("mask", False) is mask for row in workflow.plan.rows)
+    shipped = hash_file(bundle_root("mcf_diffusion") / "models" / file)
+    assert workflow.plan.header["checkpoints"]["denoiser"] == shipped
 
 
 @pytest.mark.parametrize("neighbors", [True, False])

@@ -116,7 +116,7 @@ def test_each_way_to_generate_gives_images_of_its_own(
     study: StudyFolder, config: StudyConfig, split: str
 ) -> None:
     names = [name for name, item in config.sets.items() if item.kind == GENERATED]
-    assert len(names) == 4
+    assert len(names) == 5
     images = {name: np.stack([case.image[1] for case in cases(study, name, split)]) for name in names}
     for one, other in combinations(names, 2):
         assert not np.array_equal(images[one], images[other]), (one, other)
@@ -124,6 +124,7 @@ def test_each_way_to_generate_gives_images_of_its_own(
     assert told["mcf_no_guidance"]["guidance_scale"] == 0 != told["mcf"]["guidance_scale"]
     assert told["mcf_fusion1"]["fusion"] == "fusion1_independent" != told["mcf"]["fusion"]
     assert told["mcf_no_neighbors"]["neighbors"] is False
+    assert [name for name in names if "mask" in told[name]] == ["mcf_mask"]
     assert all("neighbors" not in told[name] for name in names if name != "mcf_no_neighbors")
 
 
