@@ -68,6 +68,9 @@ def value_of(cell: str) -> Any:
     """Return the value that a cell of defaults stands for."""
     if cell in PHRASES:
         return PHRASES[cell]
+    if of_two := re.fullmatch("the bundle's `(.+).pt`, or `.+/model(.+).pt` with `(.+)` false", cell):
+        file, ending, name = of_two.groups()
+        return f"$str(@bundle_root) + '/{file}%s.pt' % ('' if @{name} else '{ending}')"
     if of_bundle := re.fullmatch("the bundle's `(.+)`", cell):
         return f"$str(@bundle_root) + '/{of_bundle[1]}'"
     text = cell.strip("`")

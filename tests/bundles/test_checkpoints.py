@@ -35,14 +35,17 @@ def roles(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {node["ckpt"].removeprefix("@"): node for node in loaders}
 
 
-SHIPPED = [(bundle, key) for bundle, path in CONFIGS.items() for key in roles(json.loads(path.read_text()))]
+SHIPPED = [
+    (bundle, key, {}) for bundle, path in CONFIGS.items() for key in roles(json.loads(path.read_text()))
+]
+SHIPPED += [(ROOT / "bundles/mcf_diffusion", "ckpt", {"mask": False})]
 
 
 class Shipped:
     """One checkpoint as inference.json names it, with the network that it is loaded into."""
 
-    def __init__(self, bundle: Path, key: str) -> None:
-        config = json.loads(CONFIGS[bundle].read_text())
+    def __init__(self, bundle: Path, key: str, settings: dict[str, Any]) -> None:
+        config = {**json.loads(CONFIGS[bundle].read_text()), **settings}
         loader = roles(config)[key]
         parser = ConfigParser({**config, "bundle_root": str(bundle)})
         self.path = Path(parser.get_parsed_content(key))
@@ -55,7 +58,9 @@ class Shipped:
         self.has_steps = isinstance(self.network, ExportableNetwork)
 
 
-@pytest.fixture(scope="module", params=SHIPPED, ids=lambda item: f"{item[0].name}-{item[1]}")
+@pytest.fixture(
+    scope="module", params=SHIPPED, ids=lambda item: "-".join((item[0].name, *item[1:2], *item[2]))
+)
 def shipped(request: pytest.FixtureRequest) -> Shipped:
     return Shipped(*request.param)
 
@@ -68,7 +73,7 @@ def content(shipped: Shipped) -> dict[str, Any]:
 
 def test_every_file_in_models_is_named_by_the_config() -> None:
     for bundle in CONFIGS:
-        named = {Shipped(bundle, key).path for owner, key in SHIPPED if owner == bundle}
+        named = {Shipped(*item).path for item in SHIPPED if item[0] == bundle}
         assert named == set((bundle / "models").iterdir())
 
 
@@ -94,7 +99,7 @@ def test_the_weights_are_exactly_the_network_s(shipped: Shipped, content: dict[s
 def test_the_file_that_monai_label_serves_is_the_network_def_s() -> None:
     """It is loaded without being strict: another network's weights would leave random ones."""
     for bundle in CONFIGS:
-        served = Shipped(bundle, "ckpt")
+        served = Shipped(bundle, "ckpt", {})
         assert roles(json.loads(CONFIGS[bundle].read_text()))["ckpt"]["network"] == "@network_def"
         assert served_weights(list((bundle / "models").iterdir())) == served.path
 
@@ -151,7 +156,8 @@ def test_the_network_has_learned_something(shipped: Shipped, content: dict[str, 
 def test_networks_of_one_architecture_have_different_weights() -> None:
     """The gate judges what guidance made, so it is another network than the guidance classifier."""
     for bundle in CONFIGS:
-        read = {key: read_checkpoint(Shipped(bundle, key).path) for owner, key in SHIPPED if owner == bundle}
+        found = {str(item[1:]): Shipped(*item).path for item in SHIPPED if item[0] == bundle}
+        read = {key: read_checkpoint(path) for key, path in found.items()}
         for (one, first), (other, second) in combinations(read.items(), 2):
             assert first.sha256 != second.sha256, (one, other)
             shared = [key for key in first.weights if key in second.weights and key.endswith("weight")]
@@ -163,6 +169,6 @@ def test_networks_of_one_architecture_have_different_weights() -> None:
 def test_all_checkpoints_of_a_bundle_saw_the_same_patients() -> None:
     """One split by patient holds for all networks: what one may not judge, none may have seen."""
     for bundle in CONFIGS:
-        read = [read_checkpoint(Shipped(bundle, key).path) for owner, key in SHIPPED if owner == bundle]
+        read = [read_checkpoint(Shipped(*item).path) for item in SHIPPED if item[0] == bundle]
         assert len({item.patients for item in read}) == 1
         assert len({item.validation_patients for item in read}) == 1

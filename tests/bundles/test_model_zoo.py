@@ -195,7 +195,7 @@ def test_the_shipped_weights_export_from_the_command_line(
 def checkpoint(tmp_path: Path) -> Path:
     """A small denoiser that predicts something, in the layout of the shipped weights."""
     torch.manual_seed(0)
-    network = make_denoiser("smoke")
+    network = make_denoiser("smoke", mask=True)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -329,7 +329,7 @@ def test_a_config_without_a_property_is_caught(
 
 def evaluate(dataset_dir: Path, folder: Path, *, patients: list[str], **override: Any) -> dict[str, Any]:
     """Evaluate a fresh network, which predicts no noise at all, and return the report."""
-    weights = make_denoiser("smoke").state_dict()
+    weights = make_denoiser("smoke", mask=True).state_dict()
     path = folder / "fresh.pt"
     save_checkpoint(path, weights, preset="smoke", kind="denoiser", patients=patients, info={"max_step": 500})
     files = [MCF / "configs/train.json", SMOKE, MCF / "configs/evaluate.json"]

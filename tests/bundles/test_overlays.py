@@ -81,7 +81,7 @@ def test_an_overlay_that_is_named_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "parameters"), [("smoke", 170_620), ("fast", 7_844_892), ("paper", 12_277_315)]
+    ("preset", "parameters"), [("smoke", 171_196), ("fast", 7_846_620), ("paper", 12_277_315)]
 )
 def test_a_preset_chooses_the_network(preset: str, parameters: int) -> None:
     network = overlay_named(f"presets/{preset}").get_parsed_content("network_def")

@@ -41,7 +41,7 @@ from tests.study.studies import make_config
 
 CPU = torch.device("cpu")
 
-LGG_CPU = "c46543d50a2fee57f4c107cbc18099f52669fa866cd3bf7405967c3bd390b85a"
+LGG_CPU = "6189cee501e6c0392e9636f9c57a060ff6350649b737f627e72c053563a9fba9"
 """Hash of the shipped study at the scale cpu from before there was a key for splits by slice."""
 
 
