@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,10 @@ def plain(workflow: GenerationWorkflow, block: FusionBatch) -> Tensor:
     """Images of the networks called as they are, before anything laid their weights out anew."""
     networks, inferer = workflow.networks, workflow.inferer
     assert networks.classifier is not None
+    assert block.mask is not None
+    seen = replace(block, context=torch.cat([block.context, block.mask], dim=1))
     return sample_fusion(
-        block, networks.denoiser.network, networks.classifier.network, inferer.schedule, inferer.settings
+        seen, networks.denoiser.network, networks.classifier.network, inferer.schedule, inferer.settings
     )
 
 
