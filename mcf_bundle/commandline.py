@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from mcf_bundle import errors
 from mcf_bundle.errors import McfError
+
+E = TypeVar("E", bound=BaseException)
 
 TERMINATED = 128 + signal.SIGTERM
 """Exit code after SIGTERM, as shells count."""
@@ -117,6 +119,17 @@ def describe(error: BaseException | None) -> tuple[str, int] | None:
         if from_worker := _FROM_WORKER.findall(str(error)):
             name, message = from_worker[-1]
             return message, getattr(errors, name, McfError).exit_code
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None
+
+
+def find_cause(error: BaseException | None, kind: type[E]) -> E | None:
+    """Return the first error of a kind among the causes of ``error``, itself included; None if there is none."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, kind):
+            return error
+        seen.add(id(error))
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return None
 

@@ -12,10 +12,11 @@ import torch
 
 from mcf_bundle.arguments import as_path
 from mcf_bundle.atomic_file import write_text
+from mcf_bundle.commandline import find_cause
 from mcf_bundle.data.datalist import read_datalist
 from mcf_bundle.data.generated_case import read_origins
 from mcf_bundle.data.splits import TEST
-from mcf_bundle.errors import DataError
+from mcf_bundle.errors import DataError, GateError
 from mcf_bundle.folder_lock import claimed
 from mcf_bundle.generation.image_evaluation import ImageEvaluation
 from mcf_bundle.generation.image_evaluation_sets import gather_sets
@@ -32,6 +33,7 @@ from mcf_bundle.study.ranking_measures import (
     read_measures,
     read_quality,
 )
+from mcf_bundle.study.ranking_pairs import compare_images, paired_table
 from mcf_bundle.study.ranking_plot import draw_ranking
 from mcf_bundle.study.ranking_tables import quality_table, ranking_table
 from mcf_bundle.study.splits import patients_of
@@ -78,7 +80,13 @@ def rank_settings(
         measured = [read_measures(setting, folder.of(setting.id)) for setting in config.settings]
         ranked = rank(measured, config.finalists)
         quality = [line for s in config.settings for line in read_quality(s, folder.of(s.id))]
-        tables = [ranking_table(ranked, config.reference), quality_table(quality, config.reference)]
+        judged = [item.setting for item in measured if item.judged]
+        pairs = compare_images(judged, [folder.of(setting.id) for setting in judged])
+        tables = [
+            ranking_table(ranked, config.reference),
+            quality_table(quality, config.reference),
+            paired_table(pairs),
+        ]
         write_tables(folder.path / "tables", tables)
         write_text(folder.path / PLOT_FILE, draw_ranking(ranked))
         chosen = [item for item in ranked if item.finalist]
@@ -105,7 +113,14 @@ def _work(
         "dataset_dir": str(dataset_dir),
         "num_images": config.images,
     }
-    remark = generate(place / IMAGES_FOLDER, ids, line)
+    try:
+        remark = generate(place / IMAGES_FOLDER, ids, line)
+    except Exception as error:
+        # A setting whose images the gate does not let pass is a result, and the others go on.
+        rejected = find_cause(error, GateError)
+        if rejected is None:
+            raise
+        return f"not measured: {rejected.problem}"
     if not read_origins(place / IMAGES_FOLDER):
         return f"not measured: {remark}"
     problem = _measure(place, config, dataset_dir)

@@ -166,17 +166,18 @@ def read_quality(setting: Setting, place: Path) -> list[QualityLine]:
 
     plain = ("value", "low", "high")
     lines = [
-        line(row, row["name"], row["region"], row["metric"], *plain) for row in _rows(folder / QUALITY_FILE)
+        line(row, row["name"], row["region"], row["metric"], *plain)
+        for row in read_rows(folder / QUALITY_FILE)
     ]
     lines += [
         line(row, row["name"], CROPS, TEXTURE_AUC if row["figure"] == "auc" else row["figure"], *plain)
-        for row in _rows(folder / TEXTURE_FILE)
+        for row in read_rows(folder / TEXTURE_FILE)
     ]
     lines += [
         line(row, row["name"], WHOLE, LABEL_DICE, "dice", "low", "high")
-        for row in _rows(folder / LABELS_FILE)
+        for row in read_rows(folder / LABELS_FILE)
     ]
-    audit = _rows(folder / SUMMARY_TABLE_FILE) if (folder / SUMMARY_TABLE_FILE).is_file() else []
+    audit = read_rows(folder / SUMMARY_TABLE_FILE) if (folder / SUMMARY_TABLE_FILE).is_file() else []
     for row in audit:
         if row["figure"] == "tumor_correlation":
             lines += [line(row, SYNTHETIC, CROPS, COPIES, "share", "share_low", "share_high")]
@@ -185,7 +186,12 @@ def read_quality(setting: Setting, place: Path) -> list[QualityLine]:
     return lines
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read a table of a setting's evaluation.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
@@ -195,7 +201,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _row(path: Path, **wanted: str) -> Mapping[str, str]:
-    for row in _rows(path):
+    for row in read_rows(path):
         if all(row.get(key) == value for key, value in wanted.items()):
             return row
     problem = f"has no row of {', '.join(wanted.values())}"

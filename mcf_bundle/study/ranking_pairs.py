@@ -1,0 +1,148 @@
+"""What a setting changes, image by image: its images beside those of the first setting, on the same pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mcf_bundle.data.generated_case import read_manifest
+from mcf_bundle.generation.audit import TABLE_FILE
+from mcf_bundle.generation.image_evaluation import LABEL_CASES_FILE, TEXTURE_CASES_FILE
+from mcf_bundle.generation.image_evaluation_sets import SYNTHETIC
+from mcf_bundle.generation.report_table import Table
+from mcf_bundle.metrics.bootstrap import bootstrap_over_patients
+from mcf_bundle.study.ranking_config import Setting
+from mcf_bundle.study.ranking_measures import IMAGES_FOLDER, LABEL_DICE, MEASURES_FOLDER, read_rows
+from mcf_bundle.study.tables import StudyTable, with_interval
+
+METRICS = {
+    LABEL_DICE: (LABEL_CASES_FILE, "dice", "label consistency, Dice"),
+    "flair_rim": (TEXTURE_CASES_FILE, "flair_rim", "rim in FLAIR"),
+    "flair_texture": (TEXTURE_CASES_FILE, "flair_texture", "texture inside, FLAIR"),
+    "tumor_correlation": (TABLE_FILE, "tumor_correlation", "correlation with the nearest training tumor"),
+}
+"""What is compared, by name: table of the cases, its column, and a title."""
+
+_NOTE = (
+    "Mean difference to {first}, over images of the same host and donor. In brackets: 95 % interval by "
+    "bootstrap over the hosts' patients."
+)
+
+
+class PairedLine(NamedTuple):
+    """A figure of a setting's images less that of the first setting's.
+
+    Attributes:
+        setting: name of the setting.
+        against: name of the first setting.
+        metric: a key of `METRICS`.
+        difference: mean over the images that both settings have.
+        low: end of the 95 % interval over patients; nan where there is none.
+        high: likewise.
+        n: images.
+        patients: whose heads they show.
+    """
+
+    setting: str
+    against: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    n: int
+    patients: int
+
+
+class _Image(NamedTuple):
+    donor: tuple[str, int]
+    patient: str
+    figures: dict[str, float]
+
+
+def compare_images(settings: Sequence[Setting], places: Sequence[Path]) -> list[PairedLine]:
+    """Compare the images of each setting with the first setting's that show the same host and donor.
+
+    Args:
+        settings: those that were measured, the one that the others are compared with first.
+        places: their folders.
+
+    Returns:
+        A line a figure that both settings have.
+
+    Raises:
+        DataError: a table or a manifest cannot be read.
+    """
+    if not settings:
+        return []
+    base, first = _read(places[0]), settings[0].name
+    lines = []
+    for setting, place in zip(settings[1:], places[1:], strict=True):
+        found = _read(place)
+        same = [name for name, image in found.items() if name in base and base[name].donor == image.donor]
+        for metric in METRICS:
+            differences, patients = [], []
+            for name in same:
+                pair = (image.figures.get(metric, math.nan) for image in (found[name], base[name]))
+                difference = next(pair) - next(pair)
+                if not math.isnan(difference):
+                    differences.append(difference)
+                    patients.append(found[name].patient)
+            if differences:
+                ends = _interval(np.array(differences), patients)
+                counts = len(differences), len(set(patients))
+                lines.append(
+                    PairedLine(setting.name, first, metric, float(np.mean(differences)), *ends, *counts)
+                )
+    return lines
+
+
+def _interval(differences: np.ndarray, patients: Sequence[str]) -> tuple[float, float]:
+    ends = bootstrap_over_patients(lambda i: np.array([differences[i].mean()]), patients)
+    return float(ends.low[0]), float(ends.high[0])
+
+
+def _read(place: Path) -> dict[str, _Image]:
+    manifest = read_manifest(place / IMAGES_FOLDER, "remove the setting's folder")
+    images = {}
+    by_host = {}
+    for name, record in manifest.items():
+        host, donor = record["host"], record["donor"]
+        images[name] = _Image((donor["patient"], donor["slice"]), host["patient"], {})
+        by_host[host["patient"], str(host["slice"])] = name
+    for metric, (file, column, _) in METRICS.items():
+        if not (place / MEASURES_FOLDER / file).is_file():
+            continue
+        for row in read_rows(place / MEASURES_FOLDER / file):
+            if row["set"] == SYNTHETIC and row[column]:
+                images[_name_of(row, by_host)].figures[metric] = float(row[column])
+    return images
+
+
+def _name_of(row: Mapping[str, str], by_host: Mapping[tuple[str, str], str]) -> str:
+    """Return an image's name: the audit's table has it, the others have the host's slice."""
+    return by_host.get((row["patient"], row["slice"]), row["case"])
+
+
+def paired_table(lines: Sequence[PairedLine]) -> StudyTable:
+    """Return the differences as a table, for reading a setting a row."""
+    found = {(line.setting, line.metric): line for line in lines}
+    metrics = [metric for metric in METRICS if any(line.metric == metric for line in lines)]
+    rows = []
+    for setting in dict.fromkeys(line.setting for line in lines):
+        cells = [found.get((setting, metric)) for metric in metrics]
+        shown = ("-" if cell is None else _cell(cell) for cell in cells)
+        rows.append((setting, *shown, max(cell.n for cell in cells if cell is not None)))
+    columns = ("setting", *(METRICS[metric][2] for metric in metrics), "images")
+    note = _NOTE.format(first=lines[0].against) if lines else ""
+    title = "What a setting changes"
+    return StudyTable(
+        "paired", tuple(line._asdict() for line in lines), (Table(title, columns, tuple(rows), note),)
+    )
+
+
+def _cell(line: PairedLine) -> str:
+    return with_interval(line.difference, line.low, line.high, 3)
