@@ -124,7 +124,7 @@ def describe(error: BaseException | None) -> tuple[str, int] | None:
 
 
 def find_cause(error: BaseException | None, kind: type[E]) -> E | None:
-    """Return the first error of a kind among the causes of ``error``, itself included; None if there is none."""
+    """Return the first error of a kind among ``error`` and its causes, None if there is none."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, kind):

@@ -13,7 +13,7 @@ from mcf_bundle.data.generated_case import read_manifest
 from mcf_bundle.generation.audit import TABLE_FILE
 from mcf_bundle.generation.image_evaluation import LABEL_CASES_FILE, TEXTURE_CASES_FILE
 from mcf_bundle.generation.image_evaluation_sets import SYNTHETIC
-from mcf_bundle.generation.report_table import Table
+from mcf_bundle.generation.report_table import Cell, Table
 from mcf_bundle.metrics.bootstrap import bootstrap_over_patients
 from mcf_bundle.study.ranking_config import Setting
 from mcf_bundle.study.ranking_measures import IMAGES_FOLDER, LABEL_DICE, MEASURES_FOLDER, read_rows
@@ -131,7 +131,7 @@ def paired_table(lines: Sequence[PairedLine]) -> StudyTable:
     """Return the differences as a table, for reading a setting a row."""
     found = {(line.setting, line.metric): line for line in lines}
     metrics = [metric for metric in METRICS if any(line.metric == metric for line in lines)]
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for setting in dict.fromkeys(line.setting for line in lines):
         cells = [found.get((setting, metric)) for metric in metrics]
         shown = ("-" if cell is None else _cell(cell) for cell in cells)

@@ -19,7 +19,7 @@ from mcf_bundle.__main__ import main
 from mcf_bundle.data.datalist import read_datalist
 from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.data.splits import TEST, VALIDATION
-from mcf_bundle.errors import ArgumentError, DataError, StudyError
+from mcf_bundle.errors import ArgumentError, DataError, GateError, StudyError
 from mcf_bundle.generation import image_evaluation
 from mcf_bundle.generation.image_evaluation import ImageEvaluation
 from mcf_bundle.generation.image_evaluation_labels import FrozenSegmenter, load_segmenter
@@ -303,6 +303,23 @@ def test_settings_without_enough_images_are_no_finalists(
         rank_settings(CONFIG, phantom_cohort, tmp_path / "out")
     record = json.loads((tmp_path / "out/runs" / CONFIG.settings[0].id / "done.json").read_text())
     assert record["remark"] == "not measured: the gate rejected all"
+
+
+def test_a_setting_whose_images_the_gate_rejects_is_a_result_and_the_others_go_on(
+    phantom_cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def generate(*_: Any) -> str:
+        try:
+            raise GateError("gate", "rejected 16 of 16 images", "check start_step")
+        except GateError as error:
+            raise RuntimeError("failed to run") from error
+
+    monkeypatch.setattr(ranking, "generate", generate)
+    with pytest.raises(DataError, match="no setting has enough images"):
+        rank_settings(CONFIG, phantom_cohort, tmp_path / "out")
+    for setting in CONFIG.settings:
+        record = json.loads((tmp_path / "out/runs" / setting.id / "done.json").read_text())
+        assert record["remark"] == "not measured: rejected 16 of 16 images"
 
 
 def test_the_command_asks_for_its_config(capsys: pytest.CaptureFixture[str]) -> None:
