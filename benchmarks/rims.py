@@ -36,7 +36,7 @@ from mcf_bundle.networks.stored_network import load_stored_network
 from mcf_bundle.resources import bundle_root
 
 FIGURES = ("flair_texture", "flair_edge_texture", "flair_edge_slope", "flair_rim", "flair_contrast")
-SETTINGS = ((50, 4), (100, 4), (150, 4), (150, 16), (250, 16), (400, 24))
+SETTINGS = ((50, 4), (100, 4), (150, 4), (150, 16), (250, 16), (300, 6), (400, 24))
 """Start step and number of calls."""
 
 MIN_AREA, BLOCK = 300, 4

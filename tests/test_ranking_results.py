@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcf_bundle.study.ranking_measures import QualityLine
+from mcf_bundle.study.ranking_pairs import PairedLine, paired_table
 from mcf_bundle.study.ranking_tables import quality_table
 from mcf_bundle.study.tables import to_markdown, with_interval
 from tests.bundles.config_files import ROOT
@@ -40,6 +41,20 @@ def quality_lines(folder: str, reference: list[str]) -> list[str]:
     return [line for table in shown for line in to_markdown(table).splitlines() if line.startswith("|")]
 
 
+def paired_lines(folder: str) -> list[str]:
+    """Return the lines of the table of differences to the first setting."""
+    stored = [
+        PairedLine(
+            *(row[key] for key in ("setting", "against", "metric")),
+            *(float(row[key]) for key in ("difference", "low", "high")),
+            *(int(row[key]) for key in ("n", "patients")),
+        )
+        for row in rows_of(f"{folder}/paired")
+    ]
+    (table,) = paired_table(stored).shown
+    return [line for line in to_markdown(table).splitlines() if line.startswith("|")]
+
+
 def ranking_lines() -> list[str]:
     """Return the lines of the search's ranking, without its head."""
     lines = []
@@ -58,9 +73,14 @@ def ranking_lines() -> list[str]:
 def test_the_search_s_page_has_the_stored_figures_and_no_others() -> None:
     ranking = ranking_lines()
     assert len(ranking) > 10
-    assert lines_of(RESULTS / "search.md")[2:] == [*ranking, *quality_lines("search", ["validation"])]
+    found = lines_of(RESULTS / "search.md")
+    paired = paired_lines("search")
+    assert found[: len(paired)] == paired
+    head = len(paired) + 2
+    assert found[head:] == [*ranking, *quality_lines("search", ["validation"])]
 
 
 @pytest.mark.parametrize("name", ["generators"])
 def test_a_comparison_s_page_has_the_stored_figures_and_no_others(name: str) -> None:
-    assert lines_of(RESULTS / f"{name}.md") == quality_lines(name, ["validation", "test"])
+    expected = [*paired_lines(name), *quality_lines(name, ["validation", "test"])]
+    assert lines_of(RESULTS / f"{name}.md") == expected
