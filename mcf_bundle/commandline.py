@@ -111,27 +111,26 @@ def describe(error: BaseException | None) -> tuple[str, int] | None:
     Returns:
         Its message and exit code, or None if no error of ours led to ``error``.
     """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, McfError):
-            return str(error), error.exit_code
-        if from_worker := _FROM_WORKER.findall(str(error)):
+    for cause in _causes(error):
+        if isinstance(cause, McfError):
+            return str(cause), cause.exit_code
+        if from_worker := _FROM_WORKER.findall(str(cause)):
             name, message = from_worker[-1]
             return message, getattr(errors, name, McfError).exit_code
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return None
 
 
 def find_cause(error: BaseException | None, kind: type[E]) -> E | None:
     """Return the first error of a kind among ``error`` and its causes, None if there is none."""
+    return next((cause for cause in _causes(error) if isinstance(cause, kind)), None)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, kind):
-            return error
         seen.add(id(error))
+        yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return None
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:

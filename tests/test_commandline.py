@@ -20,6 +20,7 @@ from mcf_bundle.commandline import (
     describe,
     ending_on_sigterm,
     exit_with,
+    find_cause,
     guard_command_line,
 )
 from mcf_bundle.errors import DataError, IncompleteError
@@ -186,6 +187,14 @@ def test_error_is_found_among_the_causes_only() -> None:
     assert describe(_wrapped(_wrapped(INCOMPLETE, cause=True), cause=True)) == (str(INCOMPLETE), 3)
     assert describe(_wrapped(INCOMPLETE, cause=False)) is None
     assert describe(None) is None
+
+
+def test_an_error_of_one_kind_is_found_among_the_causes() -> None:
+    wrapped = _wrapped(_wrapped(INCOMPLETE, cause=True), cause=True)
+    assert find_cause(wrapped, IncompleteError) is INCOMPLETE
+    assert find_cause(wrapped, RuntimeError) is wrapped
+    assert find_cause(wrapped, DataError) is None
+    assert find_cause(_wrapped(INCOMPLETE, cause=False), IncompleteError) is None
 
 
 def test_error_of_a_loader_process_is_found_in_its_text() -> None:

@@ -77,7 +77,11 @@ def own_tumor(row: PlanRow, candidate: Candidate, case: Case, index: int) -> Mat
         row: for the sampler's settings.
         candidate: for the seed.
         case: the patient.
-        index: position of the slice.
+        index: position of the slice, neither the first nor the last.
+
+    Returns:
+        Intensities as in a composite, normalized per patient and channel; a contribution of zeros, so that
+        host plus contribution is the slice itself.
     """
     triplet = list(triplet_indices(index, len(case.volume.image)))
     image = case.normalized(triplet)

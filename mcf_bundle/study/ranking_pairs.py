@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,9 @@ METRICS = {
     "tumor_correlation": (TABLE_FILE, "tumor_correlation", "correlation with the nearest training tumor"),
 }
 """What is compared, by name: table of the cases, its column, and a title."""
+
+_MASK_PIXELS = {LABEL_CASES_FILE: "reference_pixels", TEXTURE_CASES_FILE: "mask_pixels"}
+"""Columns of the tables that do not name the image: the host's slice and the mask's size tell which it is."""
 
 _NOTE = (
     "Mean difference to {first}, over images of the same host and donor. In brackets: 95 % interval by "
@@ -108,23 +111,22 @@ def _interval(differences: np.ndarray, patients: Sequence[str]) -> tuple[float, 
 def _read(place: Path) -> dict[str, _Image]:
     manifest = read_manifest(place / IMAGES_FOLDER, "remove the setting's folder")
     images = {}
-    by_host = {}
+    names: dict[tuple[str, str, str], list[str]] = {}
     for name, record in manifest.items():
         host, donor = record["host"], record["donor"]
         images[name] = _Image((donor["patient"], donor["slice"]), host["patient"], {})
-        by_host[host["patient"], str(host["slice"])] = name
+        key = (host["patient"], str(host["slice"]), str(record["mask_pixels"]))
+        names.setdefault(key, []).append(name)
     for metric, (file, column, _) in METRICS.items():
-        if not (place / MEASURES_FOLDER / file).is_file():
-            continue
-        for row in read_rows(place / MEASURES_FOLDER / file):
+        path = place / MEASURES_FOLDER / file
+        for row in read_rows(path) if path.is_file() else ():
             if row["set"] == SYNTHETIC and row[column]:
-                images[_name_of(row, by_host)].figures[metric] = float(row[column])
+                found = [row["case"]]
+                if file in _MASK_PIXELS:
+                    found = names.get((row["patient"], row["slice"], row[_MASK_PIXELS[file]]), [])
+                if len(found) == 1:  # two masks of one size on one slice cannot be told apart
+                    images[found[0]].figures[metric] = float(row[column])
     return images
-
-
-def _name_of(row: Mapping[str, str], by_host: Mapping[tuple[str, str], str]) -> str:
-    """Return an image's name: the audit's table has it, the others have the host's slice."""
-    return by_host.get((row["patient"], row["slice"]), row["case"])
 
 
 def paired_table(lines: Sequence[PairedLine]) -> StudyTable:
@@ -135,7 +137,8 @@ def paired_table(lines: Sequence[PairedLine]) -> StudyTable:
     for setting in dict.fromkeys(line.setting for line in lines):
         cells = [found.get((setting, metric)) for metric in metrics]
         shown = ("-" if cell is None else _cell(cell) for cell in cells)
-        rows.append((setting, *shown, max(cell.n for cell in cells if cell is not None)))
+        counts = sorted({cell.n for cell in cells if cell is not None})
+        rows.append((setting, *shown, " to ".join(f"{n}" for n in (counts[0], counts[-1])[: len(counts)])))
     columns = ("setting", *(METRICS[metric][2] for metric in metrics), "images")
     note = _NOTE.format(first=lines[0].against) if lines else ""
     title = "What a setting changes"

@@ -12,6 +12,7 @@ from mcf_bundle.data.triplet_dataset import to_network_range
 from mcf_bundle.generation.materials import (
     Materials,
     hash_inputs,
+    own_tumor,
     prepare_materials,
     slice_position,
     to_batch,
@@ -49,6 +50,18 @@ def test_host_plus_contribution_is_the_composite_in_the_networks_range(blend: st
     composite = to_network_range(made.composite.image[1])
     np.testing.assert_allclose((batch.host + batch.contribution)[0].numpy(), composite, atol=1e-6)
     assert batch.contribution.abs().max() > 0
+
+
+def test_a_real_tumor_stands_as_its_own_composite() -> None:
+    cases = disc_cases()
+    donor = next(case for case in cases.values() if case.volume.mask[MIDDLE].any())
+    row = plan_row(cases, [5])
+    made = own_tumor(row, row.candidates[0], donor, MIDDLE)
+    assert not made.composite.contribution.any()
+    np.testing.assert_array_equal(made.composite.host, donor.normalized([MIDDLE - 1, MIDDLE, MIDDLE + 1]))
+    np.testing.assert_array_equal(made.composite.mask[1], donor.volume.mask[MIDDLE])
+    assert made.editable[donor.volume.mask[MIDDLE] > 0].all()
+    assert not made.editable.all()
 
 
 def test_blends_differ() -> None:

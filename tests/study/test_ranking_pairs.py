@@ -26,17 +26,18 @@ def write_setting(folder: Path, dice: Sequence[float | str], *, donors: Sequence
     records: list[dict[str, Any]] = [
         {
             "name": f"SYN_CS_{row:06d}",
-            "host": {"patient": head, "slice": row + 1},
+            "host": {"patient": head, "slice": 7},
             "donor": {"patient": donor, "slice": 3},
+            "mask_pixels": 100 + row,
         }
         for row, (head, donor) in enumerate(zip(HEADS, donors, strict=True))
     ]
     lines = "".join(json.dumps(record) + "\n" for record in records)
     (folder / "images" / "manifest.jsonl").write_text(lines)
-    rows = [(f"synthetic/{i}", HEADS[i], i + 1, "synthetic", value) for i, value in enumerate(dice)]
-    rows += [(f"composites/{i}", HEADS[i], i + 1, "composites", 0) for i in range(4)]
+    rows = [(f"synthetic/{i}", HEADS[i], 7, "synthetic", 100 + i, value) for i, value in enumerate(dice)]
+    rows += [(f"composites/{i}", HEADS[i], 7, "composites", 100 + i, 0) for i in range(4)]
     write_table(folder / "measures/label_consistency_cases.csv", "dice", rows)
-    named = [(f"SYN_CS_{i:06d}", "x", 2, "synthetic", value or 0) for i, value in enumerate(dice)]
+    named = [(f"SYN_CS_{i:06d}", "x", 2, "synthetic", 0, value or 0) for i, value in enumerate(dice)]
     write_table(folder / "measures/memorization.csv", "tumor_correlation", named)
     return folder
 
@@ -44,10 +45,10 @@ def write_setting(folder: Path, dice: Sequence[float | str], *, donors: Sequence
 def write_table(path: Path, column: str, rows: Sequence[Sequence[Any]]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["case", "patient", "slice", "set", column])
+        writer.writerow(["case", "patient", "slice", "set", "reference_pixels", column])
         writer.writerows(rows)
     texture = path.parent / "texture_cases.csv"
-    texture.write_text("case,patient,slice,set,flair_rim,flair_texture\n")
+    texture.write_text("case,patient,slice,set,mask_pixels,flair_rim,flair_texture\n")
 
 
 def compare(tmp_path: Path, other: Path) -> dict[str, tuple[float, float, float, int, int]]:
@@ -62,6 +63,13 @@ def test_the_difference_is_the_mean_over_images_and_its_interval_is_over_heads(t
     assert found.keys() == {"label_dice", "tumor_correlation"}
     for figures in found.values():
         assert figures == pytest.approx((0.1, 0.1, 0.1, 4, 3))
+
+
+def test_two_images_on_one_slice_keep_their_own_figures(tmp_path: Path) -> None:
+    """The first two hosts are one slice: a figure of one that landed on the other would change the mean."""
+    found = compare(tmp_path, write_setting(tmp_path / "other", [0.5, 0.7, 0.7, 0.8]))
+    assert found["label_dice"][0] == pytest.approx(0.1 / 4)
+    assert found["label_dice"][3:] == (4, 3)
 
 
 def test_only_images_of_the_same_donor_are_compared(tmp_path: Path) -> None:
@@ -85,7 +93,7 @@ def test_the_table_has_a_row_a_setting_and_a_dash_where_nothing_was_measured(tmp
     (table,) = paired_table(lines).shown
     assert table.columns == ("setting", METRICS["label_dice"][2], METRICS["tumor_correlation"][2], "images")
     assert [row[0] for row in table.rows] == ["same", "other"]
-    assert table.rows[0][1:] == ("0.000 [0.000, 0.000]", "-", 4)
+    assert table.rows[0][1:] == ("0.000 [0.000, 0.000]", "-", "4")
     assert len(paired_table(lines).records) == 3
 
 
