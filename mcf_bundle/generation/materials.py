@@ -77,7 +77,7 @@ def own_tumor(row: PlanRow, candidate: Candidate, case: Case, index: int) -> Mat
         row: for the sampler's settings.
         candidate: for the seed.
         case: the patient.
-        index: position of the slice, neither the first nor the last.
+        index: position of the slice; at an end of the volume it stands in for the neighbor that is missing.
 
     Returns:
         Intensities as in a composite, normalized per patient and channel; a contribution of zeros, so that

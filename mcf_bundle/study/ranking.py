@@ -80,10 +80,7 @@ def rank_settings(
         measured = [read_measures(setting, folder.of(setting.id)) for setting in config.settings]
         ranked = rank(measured, config.finalists)
         quality = [line for s in config.settings for line in read_quality(s, folder.of(s.id))]
-        judged = [item.setting for item in measured if item.judged]
-        # Without images of the first setting there is nothing to compare with.
-        judged = judged if measured[0].judged else []
-        pairs = compare_images(judged, [folder.of(setting.id) for setting in judged])
+        pairs = compare_images(config.settings, [folder.of(setting.id) for setting in config.settings])
         tables = [
             ranking_table(ranked, config.reference),
             quality_table(quality, config.reference),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcf_bundle.data.generated_case import read_manifest
 from mcf_bundle.generation.audit import TABLE_FILE
@@ -70,8 +70,8 @@ def compare_images(settings: Sequence[Setting], places: Sequence[Path]) -> list[
     """Compare the images of each setting with the first setting's that show the same host and donor.
 
     Args:
-        settings: those that were measured, the one that the others are compared with first.
-        places: their folders.
+        settings: the one that the others are compared with first.
+        places: their folders; one that was not measured has no figures.
 
     Returns:
         A line a figure that both settings have.
@@ -87,25 +87,20 @@ def compare_images(settings: Sequence[Setting], places: Sequence[Path]) -> list[
         found = _read(place)
         same = [name for name, image in found.items() if name in base and base[name].donor == image.donor]
         for metric in METRICS:
-            differences, patients = [], []
-            for name in same:
-                pair = (image.figures.get(metric, math.nan) for image in (found[name], base[name]))
-                difference = next(pair) - next(pair)
-                if not math.isnan(difference):
-                    differences.append(difference)
-                    patients.append(found[name].patient)
-            if differences:
-                ends = _interval(np.array(differences), patients)
-                counts = len(differences), len(set(patients))
-                lines.append(
-                    PairedLine(setting.name, first, metric, float(np.mean(differences)), *ends, *counts)
-                )
+            both = [name for name in same if metric in found[name].figures and metric in base[name].figures]
+            if both:
+                differences = np.array([found[n].figures[metric] - base[n].figures[metric] for n in both])
+                figures = _with_interval(differences, [found[name].patient for name in both])
+                lines.append(PairedLine(setting.name, first, metric, *figures))
     return lines
 
 
-def _interval(differences: np.ndarray, patients: Sequence[str]) -> tuple[float, float]:
+def _with_interval(
+    differences: NDArray[np.float64], patients: Sequence[str]
+) -> tuple[float, float, float, int, int]:
     ends = bootstrap_over_patients(lambda i: np.array([differences[i].mean()]), patients)
-    return float(ends.low[0]), float(ends.high[0])
+    mean, low, high = (float(value) for value in (differences.mean(), ends.low[0], ends.high[0]))
+    return mean, low, high, len(differences), len(set(patients))
 
 
 def _read(place: Path) -> dict[str, _Image]:
@@ -136,16 +131,13 @@ def paired_table(lines: Sequence[PairedLine]) -> StudyTable:
     rows: list[tuple[Cell, ...]] = []
     for setting in dict.fromkeys(line.setting for line in lines):
         cells = [found.get((setting, metric)) for metric in metrics]
-        shown = ("-" if cell is None else _cell(cell) for cell in cells)
-        counts = sorted({cell.n for cell in cells if cell is not None})
-        rows.append((setting, *shown, " to ".join(f"{n}" for n in (counts[0], counts[-1])[: len(counts)])))
+        shown = ("-" if c is None else with_interval(c.difference, c.low, c.high, 3) for c in cells)
+        counts = [cell.n for cell in cells if cell is not None]
+        least, most = min(counts), max(counts)
+        rows.append((setting, *shown, f"{least}" if least == most else f"{least} to {most}"))
     columns = ("setting", *(METRICS[metric][2] for metric in metrics), "images")
     note = _NOTE.format(first=lines[0].against) if lines else ""
     title = "What a setting changes"
     return StudyTable(
         "paired", tuple(line._asdict() for line in lines), (Table(title, columns, tuple(rows), note),)
     )
-
-
-def _cell(line: PairedLine) -> str:
-    return with_interval(line.difference, line.low, line.high, 3)

@@ -103,6 +103,24 @@ def test_a_single_head_has_no_interval(tmp_path: Path) -> None:
     assert math.isnan(found["label_dice"][1])
 
 
+def test_a_setting_that_was_not_measured_is_compared_with_nothing(tmp_path: Path) -> None:
+    places = [tmp_path / "rejected", write_setting(tmp_path / "base", BASE), tmp_path / "too"]
+    settings = [Setting(name, {}) for name in ("rejected", "base", "too")]
+    assert compare_images(settings, places) == []
+    assert compare_images(settings[1:], places[1:]) == []
+
+
+def test_images_that_cannot_be_told_apart_are_left_out(tmp_path: Path) -> None:
+    places = [write_setting(tmp_path / name, BASE) for name in ("base", "other")]
+    for place in places:
+        manifest = place / "images" / "manifest.jsonl"
+        manifest.write_text(manifest.read_text().replace('"mask_pixels": 101', '"mask_pixels": 100'))
+    lines = compare_images([Setting("base", {}), Setting("other", {})], places)
+    assert {line.metric: line.n for line in lines} == {"label_dice": 2, "tumor_correlation": 4}
+    (table,) = paired_table(lines).shown
+    assert table.rows[0][-1] == "2 to 4"
+
+
 def test_nothing_measured_is_an_empty_table() -> None:
     assert compare_images([], []) == []
     assert paired_table([]).records == ()
