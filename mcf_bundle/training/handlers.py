@@ -64,6 +64,36 @@ class GradientClipHandler:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_norm)
 
 
+class CooldownHandler:
+    """Lower the learning rate linearly over the last epochs, to nearly 0 at the last step.
+
+    The rate is a function of the step alone, so a resumed run has the rates of one that was never stopped.
+    With the constant rate before, this is the schedule of Hägele et al., "Scaling Laws and Compute-Optimal
+    Training Beyond Fixed Training Durations" (NeurIPS 2024), section 3: a longer run needs no new beginning,
+    but goes on from a state before the cooldown.
+
+    Args:
+        optimizer: whose rates are lowered, from what they are now.
+        epochs: length of the cooldown, 1 or more.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, epochs: int) -> None:
+        self.optimizer, self.epochs = optimizer, epochs
+        self.rates = [group["lr"] for group in optimizer.param_groups]
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer."""
+        engine.add_event_handler(Events.ITERATION_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Set the rates of the step that begins."""
+        epoch_length, max_epochs = engine.state.epoch_length or 1, engine.state.max_epochs or 1
+        steps_left = max_epochs * epoch_length - engine.state.iteration + 1
+        share = min(1.0, steps_left / (self.epochs * epoch_length))
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = share * rate
+
+
 class FinalValidationHandler:
     """Validate after the last epoch if the interval does not, so that short runs leave weights too.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcf_bundle.arguments import as_path, check_count, check_device, check_number
+from mcf_bundle.arguments import as_path, check_count, check_device, check_number, check_whole
 from mcf_bundle.errors import ArgumentError
 from mcf_bundle.networks.precision import get_precision
 
@@ -14,6 +14,7 @@ def check_training_settings(
     ckpt_dir: Any,
     learning_rate: Any,
     counts: dict[str, Any],
+    cooldown_epochs: Any = 0,
     device: Any = "cpu",
     kind: str = "denoiser",
     max_step: Any = None,
@@ -27,6 +28,7 @@ def check_training_settings(
         ckpt_dir: where checkpoints go.
         learning_rate: above 0, finite.
         counts: settings that are whole numbers of 1 or more, by name; None stands for a default.
+        cooldown_epochs: last epochs, whose learning rate falls; no more than ``max_epochs`` of the counts.
         device: where the network goes.
         kind: what is trained, see `Checkpoint`.
         max_step: largest noise step; the gate judges images without noise, so its is 0.
@@ -45,6 +47,10 @@ def check_training_settings(
         if value is not None:
             check_count(name, value)
     check_number("learning_rate", learning_rate, above=0)
+    check_whole("cooldown_epochs", cooldown_epochs)
+    if cooldown_epochs > counts.get("max_epochs", cooldown_epochs):
+        problem = f"{cooldown_epochs} is more than the {counts['max_epochs']} of max_epochs"
+        raise ArgumentError("cooldown_epochs", problem, "choose a shorter cooldown, or train longer")
     get_precision(precision)
     if precision == "float16":
         raise ArgumentError("precision", "float16 underflows in training", "choose bfloat16 or float32")

@@ -42,7 +42,7 @@ OF_ONE_TRAINING = (
         "validate#evaluator#metric_cmp_fn",
     ),
     *("auc_steps", "auc_report", "imports#3", "run#1", "grid_step", "validate#handlers#4"),
-    *("train#handlers#5#identity#kind", "initialize#3#kind"),
+    *("train#handlers#6#identity#kind", "initialize#3#kind"),
     # Which slices, and how many of them.
     *("max_epochs", "epoch_length", "batch_size", "val_interval", "train#dataset", "validate#dataset"),
     *("tumor_share", "train#sampler#class_shares", "weights#info#tumor_share"),

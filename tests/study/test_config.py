@@ -61,6 +61,14 @@ def test_the_shipped_study_is_valid_at_every_scale(scale: str) -> None:
     assert set(others.values()) == {0.5}, "the share of tumor is the same in every arm but the natural one"
 
 
+@pytest.mark.parametrize("scale", ["smoke", "cpu"])
+def test_the_shipped_study_of_what_moves_mcf_is_valid(scale: str) -> None:
+    config = read_config(config_path("studies/lgg_moved"), scale)
+    check_ids(config)
+    assert {arm.augmentation for arm in config.arms.values()} == {"strong"}
+    assert config.primary.against == "strong_composites"
+
+
 def test_the_command_line_knows_the_scales_by_their_names() -> None:
     assert cli.SCALES == SCALES
 

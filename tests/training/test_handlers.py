@@ -9,6 +9,7 @@ from torch import nn
 
 from mcf_bundle.errors import ArgumentError
 from mcf_bundle.training.handlers import (
+    CooldownHandler,
     EpochSeedHandler,
     FinalValidationHandler,
     GradientClipHandler,
@@ -42,6 +43,30 @@ def test_gradients_are_clipped_to_the_largest_norm() -> None:
         GradientClipHandler(network, max_norm=0.5)(Engine(lambda engine, batch: None))
         norm = torch.cat([parameter.grad.flatten() for parameter in network.parameters()]).norm().item()
         assert norm == pytest.approx(expected, rel=1e-4)
+
+
+def rates(optimizer: torch.optim.Optimizer, cooldown: int, epochs: int, done: int = 0) -> list[float]:
+    """Return the rate of each step of a run with two steps an epoch that goes on after some epochs."""
+    engine = Engine(lambda engine, batch: optimizer.param_groups[0]["lr"])
+    seen: list[float] = []
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: seen.append(engine.state.output))
+    CooldownHandler(optimizer, cooldown).attach(engine)
+    engine.load_state_dict({"epoch": done, "epoch_length": 2, "max_epochs": epochs, "rng_states": None})
+    engine.run([0, 1], max_epochs=epochs)
+    return seen
+
+
+def optimizer() -> torch.optim.Optimizer:
+    return torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.8)
+
+
+def test_the_rate_falls_linearly_over_the_last_epochs() -> None:
+    assert rates(optimizer(), 2, 4) == pytest.approx([0.8, 0.8, 0.8, 0.8, 0.8, 0.6, 0.4, 0.2])
+    assert rates(optimizer(), 2, 2) == pytest.approx([0.8, 0.6, 0.4, 0.2])
+
+
+def test_a_run_that_goes_on_has_the_rates_of_one_that_was_not_stopped() -> None:
+    assert rates(optimizer(), 2, 4, done=3) == pytest.approx([0.4, 0.2])
 
 
 class Validator:

@@ -21,7 +21,15 @@ GOOD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    "changed", [{}, {"crop": None}, {"ckpt_dir": 2024}, {"ckpt_dir": Path()}, {"kind": "gate", "max_step": 0}]
+    "changed",
+    [
+        {},
+        {"crop": None},
+        {"ckpt_dir": 2024},
+        {"ckpt_dir": Path()},
+        {"kind": "gate", "max_step": 0},
+        {"cooldown_epochs": 1},
+    ],
 )
 def test_good_settings_pass_and_nothing_is_made(
     changed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -43,6 +51,9 @@ def test_good_settings_pass_and_nothing_is_made(
         ({"learning_rate": True}, "learning_rate"),
         ({"learning_rate": math.nan}, "learning_rate"),
         ({"learning_rate": math.inf}, "learning_rate"),
+        ({"cooldown_epochs": -1}, "cooldown_epochs"),
+        ({"cooldown_epochs": 1.5}, "cooldown_epochs"),
+        ({"cooldown_epochs": 4, "counts": {"max_epochs": 3}}, "cooldown_epochs"),
         ({"counts": {"batch_size": 0}}, "batch_size"),
         ({"counts": {"max_epochs": 1.5}}, "max_epochs"),
         ({"counts": {"val_interval": True}}, "val_interval"),
