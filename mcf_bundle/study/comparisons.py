@@ -210,14 +210,14 @@ def compare_arms(
 def primary_comparison(
     groups: Mapping[Group, Arms], config: StudyConfig, *, resamples: int = 2000, seed: int = 0
 ) -> Comparison:
-    """Make the comparison that the config fixed, in cross-validation on all training patients.
+    """Make the comparison that the config fixed, in cross-validation on its largest fraction of patients.
 
     Raises:
         DataError: no runs answer it.
         ArgumentError: its metric cannot be paired over patients.
     """
     primary = config.primary
-    group = Group(CROSS_VALIDATION, primary.model, 1.0)
+    group = Group(CROSS_VALIDATION, primary.model, max(config.fractions))
     found = compare_arms(
         group,
         groups.get(group, {}),

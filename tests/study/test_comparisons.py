@@ -126,6 +126,15 @@ def test_the_primary_comparison_stands_alone_and_the_others_are_corrected_togeth
     assert [item.p_holm for item in secondary] == holm([item.result.p for item in secondary])
 
 
+def test_the_primary_comparison_is_made_on_the_largest_fraction(tmp_path: Path) -> None:
+    everybody = segmentation_rows()
+    rows = [{**row, "fraction": share} for share in (0.25, 0.1) for row in everybody]
+    config = config_with(fractions=[0.1, 0.25])
+    primary = primary_comparison(arms_of(rows, tmp_path), config, resamples=40)
+    assert primary.group == Group("cross_validation", "unet", 0.25)
+    assert primary.result.patients == 18
+
+
 def test_arms_are_compared_with_real_only_their_augmentation_and_composites() -> None:
     assert references("real_only", CONFIG) == []
     assert references("mcf", CONFIG) == ["real_only", "composites"]
