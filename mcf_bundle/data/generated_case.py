@@ -43,7 +43,7 @@ def read_origins(root: Path) -> dict[str, tuple[str, ...]]:
     """Return whose pixels each generated case of a folder shows: host and donor by name of the case.
 
     A checkpoint that is trained on generated cases has seen these patients too. A manifest with pseudonyms
-    gives pseudonyms, which no later check can match: train such checkpoints from a run with full provenance.
+    gives pseudonyms, see `pseudonyms.real_names`.
 
     Args:
         root: a dataset's folder; without ``manifest.jsonl`` there are no generated cases with known origin.

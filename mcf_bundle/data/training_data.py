@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from mcf_bundle.data.kept import once
 from mcf_bundle.data.level_matching import match_levels
 from mcf_bundle.data.lgg import Cohort, dataset_root, join_cohorts, read_cohort
 from mcf_bundle.data.normalization import estimate_intensity_scale
+from mcf_bundle.data.pseudonyms import KEY_VARIABLE, is_pseudonym, real_names
 from mcf_bundle.data.splits import (
     TEST,
     TRAIN,
@@ -124,19 +125,36 @@ class TrainingData:
 
     @cached_property
     def origins(self) -> dict[str, tuple[str, ...]]:
-        """Host and donor of each generated case, by its name.
+        """Host and donor of each generated case, by its name; the real names, where pseudonyms were written.
 
         Raises:
             DataError: if a generated case stands in no manifest: nobody could tell whom its pixels show.
         """
         roots = [dataset_root(path) for path in (self.dataset_dir, self.synthetic_dir) if path is not None]
         origins = {case: patients for root in roots for case, patients in read_origins(root).items()}
+        origins = self._with_real_names(origins)
         for volume in self.cohort.volumes:
             if is_generated(volume.patient) and volume.patient not in origins:
                 problem = f"no manifest.jsonl there tells whom the generated case {volume.patient} shows"
                 remedy = "leave generated cases in their folder and give that as synthetic_dir"
                 raise DataError(roots[-1], problem, remedy)
         return origins
+
+    def _with_real_names(self, origins: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """Put the dataset's patients in the place of their pseudonyms, and warn where that fails."""
+        written = {name for patients in origins.values() for name in patients}
+        behind = real_names(written, (volume.patient for volume in self.cohort.volumes))
+        unknown = sum(is_pseudonym(name) and name not in behind for name in written)
+        if unknown:
+            logger.warning(
+                "%d pseudonyms of hosts and donors are nobody's in %s by the key here: whether they validate "
+                "or test cannot be checked. If they are patients of this dataset, set the key of the "
+                "generation (%s), or generate with provenance full",
+                unknown,
+                self.dataset_dir,
+                KEY_VARIABLE,
+            )
+        return {case: tuple(behind.get(name, name) for name in names) for case, names in origins.items()}
 
     @cached_property
     def splits(self) -> dict[str, str]:

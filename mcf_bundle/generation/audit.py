@@ -21,6 +21,7 @@ from mcf_bundle.atomic_file import write_text
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.datalist import Datalist, read_datalist, split_digest
 from mcf_bundle.data.lgg import read_cohort
+from mcf_bundle.data.pseudonyms import PSEUDONYMOUS, Naming, make_naming
 from mcf_bundle.errors import ArgumentError, DataError
 from mcf_bundle.generation.audit_compare import Comparison, Nearest, TrainingTumors
 from mcf_bundle.generation.audit_digest import digest_heads, tumor_patches
@@ -29,7 +30,6 @@ from mcf_bundle.generation.audit_slices import AuditImage, AuditSlice, generated
 from mcf_bundle.generation.finished_run import FinishedRun, read_run
 from mcf_bundle.generation.output_folder import DATALIST_FILE, MANIFEST_FILE
 from mcf_bundle.generation.placement_rules import PlacementRules
-from mcf_bundle.generation.pseudonyms import PSEUDONYMOUS, Naming, make_naming
 from mcf_bundle.generation.run_output import NOTICE
 from mcf_bundle.generation.source import GenerationSource, PoolRules
 from mcf_bundle.metrics.case_table import write_case_table

@@ -16,11 +16,11 @@ from mcf_bundle.data.case import Case
 from mcf_bundle.data.generated_case import GENERATED_SLICE
 from mcf_bundle.data.missing_sequences import find_missing_sequences
 from mcf_bundle.data.normalization import estimate_intensity_scale
+from mcf_bundle.data.pseudonyms import Naming
 from mcf_bundle.data.volume import Channel
 from mcf_bundle.generation.margin import grow
 from mcf_bundle.generation.materials import EDIT_MARGIN, slice_position
 from mcf_bundle.generation.placement_rules import PlacementRules
-from mcf_bundle.generation.pseudonyms import Naming
 from mcf_bundle.generation.stored_record import candidate
 from mcf_bundle.generation.stored_tiles import StoredTiles
 from mcf_bundle.generation.tile import Tile

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mcf_bundle.bounded_file import check_type, parse_json, read_bytes
+from mcf_bundle.data.pseudonyms import FULL, PSEUDONYMOUS
 from mcf_bundle.errors import DataError, McfError
 from mcf_bundle.generation.gate import GateResult
 from mcf_bundle.generation.loop import Outcome
 from mcf_bundle.generation.output_folder import MANIFEST_FILE, PLAN_FILE, RUN_FILE
 from mcf_bundle.generation.plan import FORMAT, Plan
-from mcf_bundle.generation.pseudonyms import FULL, PSEUDONYMOUS
 from mcf_bundle.generation.run_report import RunFacts
 from mcf_bundle.generation.stored_facts import load_facts
 from mcf_bundle.generation.stored_record import check_record, plan_row

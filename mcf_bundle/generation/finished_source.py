@@ -10,11 +10,11 @@ from mcf_bundle.data.case import Case
 from mcf_bundle.data.datalist import read_datalist, split_digest
 from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.data.pool import DonorRules, HostRules
+from mcf_bundle.data.pseudonyms import Naming, make_naming
 from mcf_bundle.errors import DataError
 from mcf_bundle.generation.finished_run import FinishedRun, read_run
 from mcf_bundle.generation.output_folder import DATALIST_FILE
 from mcf_bundle.generation.placement_rules import PlacementRules
-from mcf_bundle.generation.pseudonyms import Naming, make_naming
 from mcf_bundle.generation.source import GenerationSource, PoolRules
 
 

@@ -19,6 +19,7 @@ from mcf_bundle.atomic_file import write_atomically
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.datalist import REAL, SYNTHETIC, Datalist, Entry, to_json
 from mcf_bundle.data.generated_case import GENERATED_SLICE
+from mcf_bundle.data.pseudonyms import Naming
 from mcf_bundle.data.splits import TRAIN
 from mcf_bundle.generation.finished_run import FinishedRun
 from mcf_bundle.generation.gate import GateResult
@@ -27,7 +28,6 @@ from mcf_bundle.generation.materials import Materials, hash_inputs
 from mcf_bundle.generation.output_folder import DATALIST_FILE, MANIFEST_FILE, PLAN_FILE, RUN_FILE
 from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Plan
-from mcf_bundle.generation.pseudonyms import Naming
 from mcf_bundle.generation.report import MAX_IMAGES
 from mcf_bundle.generation.resumed import kept_records, results_by_row
 from mcf_bundle.generation.run_pages import SHEET_ROWS, write_pages

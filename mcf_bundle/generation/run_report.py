@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcf_bundle.data.pool import Pool
+from mcf_bundle.data.pseudonyms import Naming
 from mcf_bundle.generation.gate import GateLimits
 from mcf_bundle.generation.gate_report import gate_tables, gate_text
 from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.loop import Outcome
 from mcf_bundle.generation.pairing import PairingRules, share_warnings
 from mcf_bundle.generation.plan import Plan, reuse, summarize_plan
-from mcf_bundle.generation.pseudonyms import Naming
 from mcf_bundle.generation.report import Figure, ReportContent, Section
 from mcf_bundle.generation.report_table import Table
 from mcf_bundle.generation.tile import Tile

@@ -9,13 +9,13 @@ from typing import Any, overload
 from mcf_bundle.data.case import Case
 from mcf_bundle.data.generated_case import GENERATED_SLICE
 from mcf_bundle.data.lgg import dataset_root, read_volume
+from mcf_bundle.data.pseudonyms import PSEUDONYMOUS, make_naming
 from mcf_bundle.data.survey import survey_volumes
 from mcf_bundle.errors import DataError
 from mcf_bundle.generation.finished_run import FinishedRun
 from mcf_bundle.generation.materials import Materials, hash_inputs, prepare_materials, slice_position
 from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import PlanRow
-from mcf_bundle.generation.pseudonyms import PSEUDONYMOUS, make_naming
 from mcf_bundle.generation.stored_record import candidate
 from mcf_bundle.generation.tile import Origin, Tile
 

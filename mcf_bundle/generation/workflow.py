@@ -15,6 +15,7 @@ import torch
 from mcf_bundle.arguments import as_path, check_count, check_flag, check_instance, check_seed
 from mcf_bundle.data.datalist import Datalist, read_datalist, split_digest
 from mcf_bundle.data.lgg import Cohort, read_cohort
+from mcf_bundle.data.pseudonyms import Naming, make_naming
 from mcf_bundle.diffusion.inferer import FusionInferer
 from mcf_bundle.errors import ArgumentError, GateError, IncompleteError, PlanError
 from mcf_bundle.folder_lock import check_unclaimed, claimed
@@ -28,7 +29,6 @@ from mcf_bundle.generation.networks import Networks
 from mcf_bundle.generation.output_folder import check_output_dir, prepare_output_dir
 from mcf_bundle.generation.pairing import PairSearch, share_warnings
 from mcf_bundle.generation.plan import Plan, summarize_plan
-from mcf_bundle.generation.pseudonyms import Naming, make_naming
 from mcf_bundle.generation.rules import GenerationRules
 from mcf_bundle.generation.run_output import Provenance, RunOutput, estimate_bytes
 from mcf_bundle.generation.run_report import PoolCounts, RunFacts

@@ -14,9 +14,9 @@ from monai.bundle import ConfigParser
 from mcf_bundle.commandline import describe
 from mcf_bundle.data.datalist import Datalist
 from mcf_bundle.data.generated_case import read_origins
+from mcf_bundle.data.pseudonyms import FULL
 from mcf_bundle.data.splits import TEST, VALIDATION
 from mcf_bundle.errors import ArgumentError, DataError, IncompleteError, LeakageError
-from mcf_bundle.generation.pseudonyms import FULL
 from mcf_bundle.networks.checkpoint import read_checkpoint
 from mcf_bundle.networks.known_patients import refuse_known
 from mcf_bundle.overrides import check_overrides

@@ -14,6 +14,7 @@ from mcf_bundle.data.datalist import make_datalist, to_json
 from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.data.midline import Midline
 from mcf_bundle.data.normalization import IntensityScale
+from mcf_bundle.data.pseudonyms import KEY_VARIABLE, make_naming
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
 from mcf_bundle.data.survey import Survey
 from mcf_bundle.data.training_data import TrainingData
@@ -201,6 +202,33 @@ def test_a_generated_case_that_shows_a_patient_of_an_evaluation_set_is_refused(
     folder = write_generated(tmp_path, {"SYN_PA_000000": (shown[0], shown[1])}, 64)
     with pytest.raises(LeakageError, match=f"SYN_PA_000000 shows {shown[role]}, who belongs to the {split}"):
         _ = TrainingData(phantom_cohort, synthetic_dir=folder).splits
+
+
+@pytest.mark.parametrize("split", [TRAIN, VALIDATION, TEST])
+def test_pseudonyms_are_checked_like_names_where_their_key_is_at_hand(
+    phantom_cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "a key that only this test knows")
+    alone = TrainingData(phantom_cohort)
+    _, naming = make_naming("pseudonymous", [])
+    host, donor = patients_of(alone, TRAIN)[0], patients_of(alone, split)[-1]
+    folder = write_generated(tmp_path, {"SYN_PA_000000": (naming(host), naming(donor))}, 64)
+    data = TrainingData(phantom_cohort, synthetic_dir=folder)
+    if split == TRAIN:
+        assert set(data.patients_behind(TRAIN)) == {*patients_of(alone, TRAIN), "SYN_PA_000000"}
+    else:
+        with pytest.raises(LeakageError, match=f"shows {donor}, who belongs to the {split}"):
+            _ = data.splits
+
+
+def test_pseudonyms_of_another_key_are_no_secret_from_who_trains_on_them(
+    phantom_cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "a key that only this test knows")
+    folder = write_generated(tmp_path, {"SYN_PA_000000": ("P0123456789abcdef", "Pfedcba9876543210")}, 64)
+    assert TrainingData(phantom_cohort, synthetic_dir=folder).splits["SYN_PA_000000"] == TRAIN
+    assert "2 pseudonyms of hosts and donors" in caplog.text
+    assert "cannot be checked" in caplog.text
 
 
 def test_a_generated_case_of_another_fold_is_refused_with_a_way_out_that_helps(

@@ -16,12 +16,12 @@ from monai.bundle import ConfigParser
 from PIL import Image
 
 from mcf_bundle.data.phantom import write_phantom_cohort
+from mcf_bundle.data.pseudonyms import KEY_VARIABLE
 from mcf_bundle.errors import ArgumentError, DataError
 from mcf_bundle.generation.audit import NO_KEY, PICTURES_FOLDER, MemorizationAudit, audit_run
 from mcf_bundle.generation.audit_compare import ROW_TRANSFORM
 from mcf_bundle.generation.finished_run import plan_row
 from mcf_bundle.generation.plan import Plan
-from mcf_bundle.generation.pseudonyms import KEY_VARIABLE
 from mcf_bundle.generation.stored_tiles import StoredTiles
 from mcf_bundle.generation.writer import case_files
 from mcf_bundle.metrics.case_table import read_case_table

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import tifffile
 
+from mcf_bundle.data.pseudonyms import KEY_VARIABLE
 from mcf_bundle.errors import DataError, IncompleteError
 from mcf_bundle.generation.finished_run import read_run
 from mcf_bundle.generation.gate import GateLimits
-from mcf_bundle.generation.pseudonyms import KEY_VARIABLE
 from mcf_bundle.generation.run_pages import NO_DATASET, NO_KEY, rebuild_pages
 from mcf_bundle.generation.run_report import PoolCounts, RunFacts
 from mcf_bundle.generation.stored_facts import load_facts, store_facts

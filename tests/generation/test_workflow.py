@@ -26,6 +26,7 @@ from mcf_bundle.data.case import Case
 from mcf_bundle.data.datalist import REAL, SYNTHETIC, read_datalist
 from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.data.prepare import prepare_dataset
+from mcf_bundle.data.pseudonyms import KEY_VARIABLE
 from mcf_bundle.data.splits import TRAIN
 from mcf_bundle.data.triplet_dataset import TripletDataset
 from mcf_bundle.errors import IncompleteError
@@ -33,7 +34,6 @@ from mcf_bundle.generation.gate import GateLimits
 from mcf_bundle.generation.margin import grow
 from mcf_bundle.generation.materials import EDIT_MARGIN
 from mcf_bundle.generation.output_folder import RUN_FILES
-from mcf_bundle.generation.pseudonyms import KEY_VARIABLE
 from mcf_bundle.generation.wording import FIGURES
 from mcf_bundle.generation.workflow import GenerationWorkflow
 from mcf_bundle.generation.writer import case_files

@@ -14,6 +14,7 @@ import tifffile
 import torch
 
 from mcf_bundle.data.prepare import prepare_dataset
+from mcf_bundle.data.pseudonyms import KEY_VARIABLE
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
 from mcf_bundle.errors import (
     ArgumentError,
@@ -25,7 +26,6 @@ from mcf_bundle.errors import (
     McfError,
     PlanError,
 )
-from mcf_bundle.generation.pseudonyms import KEY_VARIABLE
 from mcf_bundle.generation.workflow import GenerationWorkflow
 from mcf_bundle.networks.checkpoint import read_checkpoint, save_checkpoint
 from mcf_bundle.networks.presets import make_denoiser

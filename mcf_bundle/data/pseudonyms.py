@@ -8,7 +8,7 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +22,7 @@ KEY_VARIABLE = "MCF_PROVENANCE_KEY"
 MIN_KEY_BYTES = 16
 """Shorter keys can be guessed."""
 
+_PSEUDONYM = re.compile("P[0-9a-f]{16}")
 _PUBLIC_NAME = re.compile(r"TCGA_[A-Z]{2}_[A-Z0-9]{4}_\d{8}")
 
 Naming = Callable[[str], str]
@@ -37,7 +38,7 @@ def make_naming(provenance: str, patients: Sequence[str]) -> tuple[str, Naming]:
 
     Returns:
         The kind, and the function. That of pseudonyms raises DataError at its first use if no key can be
-        kept.
+        kept, and ArgumentError if the one in the environment is too short.
 
     Raises:
         ArgumentError: for another kind.
@@ -54,17 +55,60 @@ def make_naming(provenance: str, patients: Sequence[str]) -> tuple[str, Naming]:
 
     @cache
     def name(patient: str) -> str:
-        return "P" + hmac.new(_read_key(), patient.encode(), hashlib.sha256).hexdigest()[:16]
+        return _pseudonym(patient, _read_key())
 
     return PSEUDONYMOUS, name
+
+
+def is_pseudonym(name: str) -> bool:
+    """Tell whether a name is written as pseudonyms are.
+
+    >>> is_pseudonym("P0123456789abcdef"), is_pseudonym("TCGA_CS_4941_19960909")
+    (True, False)
+    """
+    return _PSEUDONYM.fullmatch(name) is not None
+
+
+def real_names(written: Iterable[str], patients: Iterable[str]) -> dict[str, str]:
+    """Return the names behind pseudonyms, as far as the key that is at hand tells; no key is drawn.
+
+    Args:
+        written: names as a run wrote them, pseudonyms or not.
+        patients: who may be behind them.
+
+    Returns:
+        A patient by pseudonym. Pseudonyms of other patients, or by another key, are missing.
+
+    Raises:
+        ArgumentError: the key in the environment can be guessed.
+        DataError: the kept key cannot be read.
+    """
+    wanted = {name for name in written if is_pseudonym(name)}
+    if not wanted or not (os.environ.get(KEY_VARIABLE) or _key_path().exists()):
+        return {}
+    key = _read_key()
+    return {pseudonym: name for name in patients if (pseudonym := _pseudonym(name, key)) in wanted}
+
+
+def _pseudonym(patient: str, key: bytes) -> str:
+    return "P" + hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def _key_path() -> Path:
+    base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return base / "mcf_bundle" / "provenance.key"
 
 
 def _read_key() -> bytes:
     """Return the key: the same on every run of one user, unknown to who reads the output."""
     if given := os.environ.get(KEY_VARIABLE):
+        if len(given.encode()) < MIN_KEY_BYTES:
+            problem = f"is shorter than {MIN_KEY_BYTES} bytes, so it can be guessed"
+            raise ArgumentError(
+                KEY_VARIABLE, problem, "choose a longer one, such as `openssl rand -hex 32` gives"
+            )
         return given.encode()
-    base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    path = base / "mcf_bundle" / "provenance.key"
+    path = _key_path()
     try:
         if not path.exists():
             _draw_key(path)

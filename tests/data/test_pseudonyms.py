@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from mcf_bundle.data.pseudonyms import (
+    FULL,
+    KEY_VARIABLE,
+    MIN_KEY_BYTES,
+    PSEUDONYMOUS,
+    make_naming,
+    real_names,
+)
 from mcf_bundle.errors import ArgumentError, DataError
-from mcf_bundle.generation.pseudonyms import FULL, KEY_VARIABLE, MIN_KEY_BYTES, PSEUDONYMOUS, make_naming
 
 PUBLIC = ["TCGA_CS_4941_19960909", "TCGA_HT_A61A_20000127"]
 KEY = "a key that only this test knows"
@@ -99,6 +106,25 @@ def test_a_key_that_can_be_guessed_is_refused(config_home: Path, content: bytes)
     file.write_bytes(content)
     with pytest.raises(DataError, match=f"too short.*{KEY_VARIABLE}"):
         make_naming("pseudonymous", PUBLIC)[1](PUBLIC[0])
+
+
+def test_a_short_key_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "k" * (MIN_KEY_BYTES - 1))
+    with pytest.raises(ArgumentError, match=f"{KEY_VARIABLE}: is shorter than {MIN_KEY_BYTES} bytes"):
+        make_naming("pseudonymous", PUBLIC)[1](PUBLIC[0])
+
+
+def test_the_key_leads_back_to_the_dataset_s_patients(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, naming = make_naming("pseudonymous", PUBLIC)
+    written = [naming(PUBLIC[0]), naming("Anna_Meyer_1970"), PUBLIC[1]]
+    assert real_names(written, PUBLIC) == {written[0]: PUBLIC[0]}
+    monkeypatch.setenv(KEY_VARIABLE, key[::-1])
+    assert real_names(written, PUBLIC) == {}
+
+
+def test_looking_for_names_draws_no_key(config_home: Path) -> None:
+    assert real_names(["P" + "0" * 16], PUBLIC) == {}
+    assert not config_home.exists()
 
 
 def test_a_key_that_cannot_be_kept_is_an_error_with_a_way_out(config_home: Path) -> None:
