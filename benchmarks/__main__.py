@@ -33,6 +33,15 @@ from mcf_bundle.data.phantom import write_phantom_cohort
 
 RESULTS = Path(__file__).with_name("results.json")
 
+SECTIONS = (
+    *("network", "throughput", "procedure", "sampler"),
+    *("end_to_end", "memory", "training", "metrics"),
+)
+"""What --only takes, in the order of the table."""
+
+GPU = "gpu"
+"""Section of the rows that need a GPU."""
+
 GPU_ROWS = (
     ("bare sampler, same network (paper, cuda, block of 8)", "network calls an image and second", 4.0),
     ("bare sampler, same network (fast, cuda, block of 8)", "network calls an image and second", 4.0),
@@ -44,7 +53,7 @@ GPU_ROWS = (
 def sections(
     dataset_dir: Path, scratch_dir: Path, device: torch.device, *, images: int
 ) -> dict[str, Callable[[], list[Row]]]:
-    """Return what is measured, by the name that --only takes."""
+    """Return what is measured, by the names of `SECTIONS`."""
     paper_calls = 1 if device.type == "cpu" else 4
     return {
         "network": lambda: [
@@ -121,6 +130,26 @@ def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
+def _kept_rows(arguments: argparse.Namespace, device: torch.device) -> list[dict[str, Any]]:
+    """Return the rows of an earlier run that this one leaves alone; they have to be of this machine."""
+    if not arguments.only or not arguments.output.is_file():
+        return []
+    stored = json.loads(arguments.output.read_text())
+    here = machine(device)
+    other = [name for name, value in stored["machine"].items() if name != "date" and here.get(name) != value]
+    if other or (stored["data"] == "phantoms") != (arguments.dataset_dir is None):
+        differing = ", ".join(other) or "data"
+        raise SystemExit(f"bench: {arguments.output} was measured with another {differing}; give --output")
+    return [row for row in stored["rows"] if row["section"] not in (*arguments.only, GPU)]
+
+
+def _write(path: Path, content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows and write what there is, so that a later section that fails loses none of them."""
+    order = [*SECTIONS, GPU]
+    content["rows"] = sorted([*content["rows"], *rows], key=lambda row: order.index(row["section"]))
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -128,15 +157,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--images", type=int, default=48, help="rows of the sampler, half of the end-to-end run (%(default)s)"
     )
-    parser.add_argument("--only", nargs="+", default=[], help="names of sections; the others keep their rows")
+    parser.add_argument(
+        "--only", nargs="+", choices=SECTIONS, default=[], help="sections; the others keep their rows"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS, help="default %(default)s")
     parser.add_argument("--markdown", action="store_true", help="print the table of docs/performance.md too")
     arguments = parser.parse_args(argv)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows: list[dict[str, Any]] = []
-    if arguments.only and arguments.output.is_file():
-        kept = json.loads(arguments.output.read_text())["rows"]
-        rows = [row for row in kept if row["section"] not in (*arguments.only, "gpu")]
+    content = {
+        "machine": machine(device),
+        "data": "LGG layout at --dataset_dir" if arguments.dataset_dir else "phantoms",
+        "rows": _kept_rows(arguments, device),
+    }
     with tempfile.TemporaryDirectory() as scratch:
         dataset_dir = arguments.dataset_dir or Path(scratch, "phantom")
         if arguments.dataset_dir is None:
@@ -145,18 +177,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, measure in measured.items():
             if not arguments.only or name in arguments.only:
                 print(f"bench: {name}", flush=True)
-                rows += [{"section": name, **row.to_dict()} for row in measure()]
-    order = [*measured, "gpu"]
+                _write(arguments.output, content, [{"section": name, **row.to_dict()} for row in measure()])
     if device.type == "cpu":
         missing = (not_measured(name, unit, bar, "no GPU here") for name, unit, bar in GPU_ROWS)
-        rows += [{"section": "gpu", **row} for row in missing]
-    rows.sort(key=lambda row: order.index(row["section"]))
-    data = "LGG layout at --dataset_dir" if arguments.dataset_dir else "phantoms"
-    content = {"machine": machine(device), "data": data, "rows": rows}
-    arguments.output.write_text(json.dumps(content, indent=1) + "\n")
-    print("\n".join(lines_of(rows)))
+        _write(arguments.output, content, [{"section": GPU, **row} for row in missing])
+    print("\n".join(lines_of(content["rows"])))
     if arguments.markdown:
-        print(markdown_of(rows))
+        print(markdown_of(content["rows"]))
     print(f"bench: written to {arguments.output}")
 
 

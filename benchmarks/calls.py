@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for scale in arguments.guidance_scale:
         every_step = {"solver": "ddim", "spacing": "uniform", "steps": start_step, "guidance_scale": scale}
         reference, seconds = sample(rows, **every_step)
-        table.append({**every_step, "seconds_an_image": seconds, "mean": 0.0})
+        table.append({**every_step, "n": len(reference), "mean": 0.0, "sd": 0.0, "seconds_an_image": seconds})
         for setting in tqdm(SETTINGS, desc=f"w = {scale}"):
             images, seconds = sample(rows, **setting, guidance_scale=scale)
             values = distances(rows, images, reference)
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     "guidance_scale": scale,
                     "n": len(values),
                     "mean": float(np.mean(values)),
-                    "sd": float(np.std(values)),
+                    "sd": float(np.std(values, ddof=1)),
                     "largest": float(np.max(values)),
                     "seconds_an_image": seconds,
                 }

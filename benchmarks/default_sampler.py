@@ -9,6 +9,7 @@ from benchmarks.row import Row
 from benchmarks.rows import Rows
 from mcf_bundle.data.pool import find_donors
 from mcf_bundle.data.triplet_dataset import to_network_range
+from mcf_bundle.errors import DataError
 from mcf_bundle.metrics.bootstrap import bootstrap_over_patients
 from mcf_bundle.metrics.extractors import load_extractor
 from mcf_bundle.metrics.kernel_distance import kid
@@ -40,13 +41,16 @@ def measure(rows: Rows) -> list[Row]:
     real = extractor(to_network_range(real_tumors(rows)))[0]
     few, every = (extractor(to_network_range(np.clip(part, 0, 1)))[0] for part in (images, reference))
     against_every = kid(every, real)
+    if against_every <= 0:
+        problem = f"{len(every)} with every step have a KID of {against_every:.4f}, too little to divide by"
+        raise DataError("images", problem, "give more of them")
 
     def worse(indices: np.ndarray) -> np.ndarray:
         """Return how much worse the kernel distance is, as a share of that of every step."""
         return np.array([kid(few[indices], real) - kid(every[indices], real)]) / against_every
 
-    # A row is a unit of its own here: both samplers see the same hosts and donors.
-    interval = bootstrap_over_patients(worse, [str(i) for i in range(len(few))], resamples=500)
+    hosts = [item.host.patient for item in rows.materials]
+    interval = bootstrap_over_patients(worse, hosts, resamples=500)
     peer = f"DDIM over every step from L = {default.start_step}"
     return [
         Row(

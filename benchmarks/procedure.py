@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import statistics
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,7 +13,6 @@ from benchmarks.network_rate import monai_sampler
 from benchmarks.networks import synchronize
 from benchmarks.row import Row, time_in_turn
 from benchmarks.rows import Rows
-from mcf_bundle.diffusion.sampler import FusionBatch
 
 PEER_BLOCK = 2
 """Images in a block of the slow procedure: more of them only take longer."""
@@ -31,13 +31,9 @@ def measure(rows: Rows, *, repeats: int) -> Row:
     network = rows.config.get_parsed_content("networks").denoiser.network
     plain_network, start_step = copy.deepcopy(network), inferer.settings.start_step
     _, block = next(rows.blocks())
-    few = FusionBatch(
-        block.host[:PEER_BLOCK],
-        block.contribution[:PEER_BLOCK],
-        None if block.context is None else block.context[:PEER_BLOCK],
-        block.editable[:PEER_BLOCK],
-        block.seeds[:PEER_BLOCK],
-    )
+    condition = inferer.condition(block)
+    few = replace(block, host=block.host[:PEER_BLOCK], seeds=block.seeds[:PEER_BLOCK])
+    seen = None if condition is None else condition[:PEER_BLOCK]
     monai, scheduler, noisy = monai_sampler(plain_network, few, start_step, start_step)
 
     def run_ours() -> Tensor:
@@ -46,9 +42,7 @@ def measure(rows: Rows, *, repeats: int) -> Row:
     @torch.no_grad()
     def run_theirs() -> Tensor:
         return synchronize(
-            monai.sample(
-                noisy, plain_network, scheduler, conditioning=few.context, mode="concat", verbose=False
-            )
+            monai.sample(noisy, plain_network, scheduler, conditioning=seen, mode="concat", verbose=False)
         )
 
     mine, other = time_in_turn([run_ours, run_theirs], repeats)

@@ -27,7 +27,7 @@ from mcf_bundle.diffusion.schedule import cosine_schedule
 from mcf_bundle.generation.contrast import tumor_figures
 from mcf_bundle.generation.materials import Materials, own_tumor, to_batch
 from mcf_bundle.generation.plan import Candidate, PlanRow, SliceId
-from mcf_bundle.generation.warp import Transform
+from mcf_bundle.generation.warp import Transform, pixel_factor
 from mcf_bundle.metrics.bootstrap import bootstrap_over_patients
 from mcf_bundle.metrics.texture import texture_figures
 from mcf_bundle.networks.checkpoint import read_checkpoint
@@ -70,7 +70,7 @@ def measure(image: NDArray[np.float32], item: Item) -> list[float]:
     case, index = item
     region = (case.volume.mask[index], case.brain[index])
     found = {
-        **texture_figures(image, *region, missing=case.missing),
+        **texture_figures(image, *region, factor=pixel_factor(region[0].shape), missing=case.missing),
         **tumor_figures(image, *region, missing=case.missing),
     }
     return [found[name] for name in FIGURES]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.__main__ import GPU_ROWS, markdown_of
+from benchmarks import __main__ as bench
+from benchmarks.__main__ import GPU_ROWS, main, markdown_of
 from benchmarks.row import Row, Timing, not_measured, time_in_turn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +52,43 @@ def test_rates_are_medians_with_their_range() -> None:
     timing = Timing((1.0, 2.0, 4.0))
     assert timing.rate(8) == 4.0
     assert timing.rate_spread(8) == (2.0, 8.0)
+
+
+ROW = Row(name="a", ours=6.0, peer=2.0, peer_name="b", unit="c")
+
+
+def fail() -> list[Row]:
+    raise RuntimeError("no memory left")
+
+
+def measure_only(monkeypatch: pytest.MonkeyPatch, folder: Path, **measured: Any) -> Path:
+    """Run what is given in the place of the sections."""
+    monkeypatch.setattr(bench, "sections", lambda *_, **__: measured)
+    main(["--dataset_dir", "x", "--output", str(folder / "rows.json"), "--only", *measured])
+    return folder / "rows.json"
+
+
+def rows_in(path: Path) -> list[str]:
+    return [row["section"] for row in json.loads(path.read_text())["rows"] if row["section"] != "gpu"]
+
+
+def test_a_section_that_fails_loses_no_row_of_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(RuntimeError, match="no memory left"):
+        measure_only(monkeypatch, tmp_path, network=lambda: [ROW], metrics=fail)
+    assert rows_in(tmp_path / "rows.json") == ["network"]
+    path = measure_only(monkeypatch, tmp_path, metrics=lambda: [ROW, ROW])
+    assert rows_in(path) == ["network", "metrics", "metrics"]
+
+
+def test_rows_of_another_machine_are_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = measure_only(monkeypatch, tmp_path, network=lambda: [ROW])
+    content = json.loads(path.read_text())
+    content["machine"]["processor"] = "another"
+    path.write_text(json.dumps(content))
+    with pytest.raises(SystemExit, match="was measured with another processor; give --output"):
+        measure_only(monkeypatch, tmp_path, metrics=lambda: [ROW])
 
 
 def test_the_docs_show_the_results_that_are_in_the_file() -> None:

@@ -117,14 +117,20 @@ class FusionInferer(Inferer):
     ) -> Tensor:
         """Return the generated middle slices, (B, C, H, W), float32, network range."""
         denoiser = autocast_call(network, self.precision, channels_last=True)
+        conditioned = replace(inputs, context=self.condition(inputs))
+        return sample_fusion(conditioned, denoiser, self.classifier, self.schedule, self.settings)
+
+    def condition(self, inputs: FusionBatch) -> Tensor | None:
+        """Return what the denoiser sees beside the noisy slice, in its order; None if that is all it sees.
+
+        Raises:
+            ArgumentError: the denoiser sees the mask and there is none.
+        """
         if self.mask and inputs.mask is None:
             raise ArgumentError("inputs", "the batch lacks the mask that the denoiser sees", "give a mask")
         parts = [inputs.context] * self.neighbors + [inputs.mask] * self.mask
         seen = [part for part in parts if part is not None]
-        context = torch.cat(seen, dim=1) if seen else None
-        return sample_fusion(
-            replace(inputs, context=context), denoiser, self.classifier, self.schedule, self.settings
-        )
+        return torch.cat(seen, dim=1) if seen else None
 
 
 def _as_interval(interval: Sequence[int] | None, num_steps: int) -> tuple[int, int]:
