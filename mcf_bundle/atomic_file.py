@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from mcf_bundle.errors import DataError
+from mcf_bundle.errors import UnwritableError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -86,9 +86,9 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def unwritable(path: Path, error: OSError) -> DataError:
+def unwritable(path: Path, error: OSError) -> UnwritableError:
     """Put into words that a file or folder cannot be written."""
     reason = error.strerror or type(error).__name__
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     remedy = "free disk space" if full else "check the path and its permissions"
-    return DataError(path, f"cannot be written ({reason})", f"{remedy}, or choose another output_dir")
+    return UnwritableError(path, f"cannot be written ({reason})", f"{remedy}, or choose another output_dir")

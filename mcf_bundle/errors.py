@@ -35,6 +35,10 @@ class DataError(McfError):
     """A data file or folder is missing, damaged or not what the layout asks for."""
 
 
+class UnwritableError(DataError):
+    """A file or folder cannot be written."""
+
+
 class LeakageError(McfError):
     """A patient of the validation or test set would take part in training or generation."""
 

@@ -32,8 +32,8 @@ def write_plan(workflow: GenerationWorkflow, *, write: bool = True) -> None:
         raise ArgumentError(
             "overwrite", "a plan alone removes no run's files", "leave it out, and give a new output_dir"
         )
-    workflow.compute.set_threads()
-    plan = workflow.plan
+    with workflow.compute.threads():
+        plan = workflow.plan
     lines = summarize_plan(plan)
     if write:
         text = rename_patients(plan.to_jsonl(), workflow.source.cases, workflow.naming[1])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -69,10 +69,18 @@ class ComputeSettings:
         for name, value in counts.items():
             check_count(name, value)
 
-    def set_threads(self) -> None:
-        """Give torch the number of threads, if one is asked for; the plan records what holds."""
-        if self.num_threads is not None:
-            torch.set_num_threads(self.num_threads)
+    @contextmanager
+    def threads(self) -> Iterator[None]:
+        """Let torch have the number of threads, if one is asked for, and what it had afterwards.
+
+        The plan records what holds; what runs later in this process must not depend on it.
+        """
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.num_threads or before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 class GenerationWorkflow:
@@ -157,7 +165,10 @@ class GenerationWorkflow:
             GateError: if most images are rejected.
             IncompleteError: if images are missing because a row's spares ran out; everything else is written.
         """
-        self.compute.set_threads()
+        with self.compute.threads():
+            return self._run()
+
+    def _run(self) -> Outcome | None:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         check_output_dir(self.output_dir, plan_id="", overwrite=True)
         if not self.dry_run:

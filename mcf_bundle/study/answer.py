@@ -95,11 +95,10 @@ def warnings_of(
             f"The primary comparison lacks {len(primary.missing)} trainings, so its verdict is provisional: "
             f"{_shortened(primary.missing)}."
         )
-    folds = config.folds if isinstance(config.folds, int) else len(config.folds)
-    if primary.result.folds < folds:
+    if primary.result.folds < config.fold_count:
         found.append(
-            f"The primary comparison has {primary.result.folds} of {folds} folds: the other patients were "
-            "not tested."
+            f"The primary comparison has {primary.result.folds} of {config.fold_count} folds: the other "
+            "patients were not tested."
         )
     if primary.result.patients < FEW_PATIENTS:
         found.append(f"{primary.result.patients} patients: the interval is too narrow.")

@@ -286,20 +286,23 @@ def real_only(config: StudyConfig) -> str:
 
 
 def plain_counterpart(arm: str, config: StudyConfig) -> str:
-    """Return the first arm without synthetic slices that is augmented as this one; else 'real only'."""
-    same = [
-        name
-        for name, other in config.arms.items()
-        if other.synthetic is None and other.augmentation == config.arms[arm].augmentation
-    ]
-    return same[0] if same else real_only(config)
+    """Return the arm without synthetic slices that differs from this one in little else.
+
+    It is the first with the same augmentation and the same share of tumor slices, else the first with the
+    same augmentation, else 'real only'.
+    """
+    wanted = config.arms[arm]
+    plain = {name: other for name, other in config.arms.items() if other.synthetic is None}
+    augmented = [name for name, other in plain.items() if other.augmentation == wanted.augmentation]
+    same = [name for name in augmented if plain[name].tumor_share == wanted.tumor_share]
+    return (same or augmented or [real_only(config)])[0]
 
 
 def references(arm: str, config: StudyConfig) -> list[str]:
     """Return the arms that an arm is compared with.
 
-    These are 'real only', the arm without synthetic slices with the same augmentation, and the composites
-    with the same augmentation, or else the first composites there are. No pair comes twice: composites that
+    These are 'real only', the `plain_counterpart`, and the composites with the same augmentation, or else the
+    first composites there are. No pair comes twice: composites that
     are compared with this arm are not among its references.
     """
     composites = [name for name in config.arms if kind_of(name, config) == "composites"]

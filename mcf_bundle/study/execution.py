@@ -344,9 +344,9 @@ def evaluate(run: ModelRun, place: Workplace) -> None:
 
 
 def epochs_alone(share: float, model: Model) -> int:
-    """Return the number of epochs with synthetic tumors alone; one epoch is always left for the others."""
+    """Return the number of epochs with synthetic tumors alone: one at least, one less than all at most."""
     epochs = int(model.overrides["max_epochs"])
-    return min(round(share * epochs), epochs - 1)
+    return min(max(round(share * epochs), 1), epochs - 1) if share else 0
 
 
 def _pretrain(epochs: int, settings: Mapping[str, Any], bundle: str, note: Path, line: Sequence[str]) -> None:
@@ -356,7 +356,8 @@ def _pretrain(epochs: int, settings: Mapping[str, Any], bundle: str, note: Path,
     """
     if not epochs or note.exists():
         return
-    run_bundle(bundle, ("train.json",), {**settings, "synthetic_share": 1.0, "max_epochs": epochs}, line)
+    changed = {"synthetic_share": 1.0, "max_epochs": epochs, "cooldown_epochs": 0}
+    run_bundle(bundle, ("train.json",), {**settings, **changed}, line)
     note.write_text(f"{epochs} epochs\n", encoding="utf-8")
 
 

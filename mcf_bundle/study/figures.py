@@ -12,6 +12,7 @@ from mcf_bundle.metrics.bootstrap import bootstrap_over_patients
 from mcf_bundle.study.comparisons import Arms, Cell, Group, missing_cells
 from mcf_bundle.study.measures import MEASURES
 from mcf_bundle.study.run_scores import RunScores
+from mcf_bundle.training.classification_report import ALL
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _measure_arm(
         ArmFigure(
             group=group,
             arm=arm,
-            slices_of="all slices",
+            slices_of=ALL,
             measure=name,
             over=MEASURES[name].over,
             unit=units[name],

@@ -8,7 +8,7 @@ import torch
 
 from mcf_bundle.atomic_file import write_text
 from mcf_bundle.data.splits import TEST
-from mcf_bundle.errors import ArgumentError, DataError
+from mcf_bundle.errors import ArgumentError, DataError, UnwritableError
 from mcf_bundle.generation.image_evaluation import ImageEvaluation
 from mcf_bundle.generation.image_evaluation_measures import stack
 from mcf_bundle.generation.image_evaluation_profiles import draw_profiles
@@ -64,6 +64,8 @@ def judge_images(
     evaluation.data  # noqa: B018 - what is wrong with the data itself stops the study
     try:
         results = evaluation.run()
+    except UnwritableError:
+        raise
     except (ArgumentError, DataError) as error:
         # Too few images, small ones or those of one patient say nothing about the models of the study.
         return f"not judged: {error.problem}"

@@ -162,7 +162,7 @@ def _sections(results: StudyResults) -> Iterator[Section]:
     yield Section("Primary comparison", primary, _primary_text(results.config), (plot,))
     name = real_only(results.config)
     drawn = [item for item in results.secondary if item.against == name]
-    if (results.primary.against, results.primary.measure) == (name, drawn[0].measure if drawn else ""):
+    if results.primary.against == name and results.primary.measure in {item.measure for item in drawn}:
         drawn = [results.primary, *drawn]
     plots = tuple(
         draw_differences(sorted(same, key=lambda item: _order(item, results.config)), against=name)

@@ -18,11 +18,14 @@ _NUMBERS = {2: "two things", 3: "three things"}
 def protocol_table(config: StudyConfig, figures: Sequence[ArmFigure]) -> Table:
     """Name what the paper did otherwise."""
     patients = max((item.patients for item in figures), default=0)
-    folds = config.folds if isinstance(config.folds, int) else len(config.folds)
     rows = (
         ("raw against MCF", "augmentation is not known here", _what_differs(config)),
         ("split", "by slice: slices of one patient train and test", "by patient, for the generator too"),
-        ("tested on", "364 slices of one split", f"{patients} patients, each once, in {folds} folds"),
+        (
+            "tested on",
+            "364 slices of one split",
+            f"{patients} patients, each once, in {config.fold_count} folds",
+        ),
         ("trainings", UNKNOWN, f"{len(config.seeds)} seeds a fold, mean"),
         ("spread", "none printed", "95 % intervals over patients, SD over seeds"),
         (

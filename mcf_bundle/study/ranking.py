@@ -92,6 +92,7 @@ def rank_settings(
         if not any(item.complete for item in ranked):
             problem = "no setting has enough images that pass the gate"
             raise DataError(folder.path, problem, "choose other settings, or train the generator longer")
+        (folder.path / FINALISTS_FILE).unlink(missing_ok=True)  # of an earlier choice
         if chosen:
             images = folder.of(chosen[0].measured.setting.id) / IMAGES_FOLDER
             shut = patients_of(read_datalist(images / DATALIST_FILE), TEST)

@@ -61,8 +61,8 @@ class PairedLine(NamedTuple):
 
 
 class _Image(NamedTuple):
+    host: tuple[str, int]
     donor: tuple[str, int]
-    patient: str
     figures: dict[str, float]
 
 
@@ -85,12 +85,12 @@ def compare_images(settings: Sequence[Setting], places: Sequence[Path]) -> list[
     lines = []
     for setting, place in zip(settings[1:], places[1:], strict=True):
         found = _read(place)
-        same = [name for name, image in found.items() if name in base and base[name].donor == image.donor]
+        same = [name for name, image in found.items() if name in base and base[name][:2] == image[:2]]
         for metric in METRICS:
             both = [name for name in same if metric in found[name].figures and metric in base[name].figures]
             if both:
                 differences = np.array([found[n].figures[metric] - base[n].figures[metric] for n in both])
-                figures = _with_interval(differences, [found[name].patient for name in both])
+                figures = _with_interval(differences, [found[name].host[0] for name in both])
                 lines.append(PairedLine(setting.name, first, metric, *figures))
     return lines
 
@@ -109,7 +109,7 @@ def _read(place: Path) -> dict[str, _Image]:
     names: dict[tuple[str, str, str], list[str]] = {}
     for name, record in manifest.items():
         host, donor = record["host"], record["donor"]
-        images[name] = _Image((donor["patient"], donor["slice"]), host["patient"], {})
+        images[name] = _Image((host["patient"], host["slice"]), (donor["patient"], donor["slice"]), {})
         key = (host["patient"], str(host["slice"]), str(record["mask_pixels"]))
         names.setdefault(key, []).append(name)
     for metric, (file, column, _) in METRICS.items():

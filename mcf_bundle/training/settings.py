@@ -48,8 +48,9 @@ def check_training_settings(
             check_count(name, value)
     check_number("learning_rate", learning_rate, above=0)
     check_whole("cooldown_epochs", cooldown_epochs)
-    if cooldown_epochs > counts.get("max_epochs", cooldown_epochs):
-        problem = f"{cooldown_epochs} is more than the {counts['max_epochs']} of max_epochs"
+    max_epochs = counts.get("max_epochs")
+    if max_epochs is not None and cooldown_epochs > max_epochs:
+        problem = f"{cooldown_epochs} is more than the {max_epochs} of max_epochs"
         raise ArgumentError("cooldown_epochs", problem, "choose a shorter cooldown, or train longer")
     get_precision(precision)
     if precision == "float16":

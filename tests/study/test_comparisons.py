@@ -14,6 +14,7 @@ from mcf_bundle.study.comparisons import (
     Group,
     compare_arms,
     group_runs,
+    plain_counterpart,
     primary_comparison,
     references,
     secondary_comparisons,
@@ -142,6 +143,15 @@ def test_arms_are_compared_with_real_only_their_augmentation_and_composites() ->
     arms = {**CONFIG.arms, "strong_composites": Arm("strong", 0.5, "composites", 0.5)}
     assert references("strong_mcf", config_with(arms=arms)) == ["real_only", "strong", "strong_composites"]
     assert references("strong", config_with(arms=arms)) == ["real_only"]
+
+
+def test_the_counterpart_has_the_same_share_of_tumor_where_there_is_one() -> None:
+    assert plain_counterpart("mcf", CONFIG) == "real_only"
+    natural = {**CONFIG.arms, "real_only": Arm("flip", None), "oversampling": Arm("flip", 0.5)}
+    config = config_with(arms=natural)
+    assert plain_counterpart("mcf", config) == "oversampling"
+    assert references("mcf", config) == ["real_only", "oversampling", "composites"]
+    assert references("oversampling", config) == ["real_only", "composites"]
 
 
 def test_a_primary_comparison_without_runs_is_refused(tmp_path: Path) -> None:

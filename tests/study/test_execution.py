@@ -56,7 +56,9 @@ def test_a_checkpoint_without_a_list_of_patients_is_refused(datalist: Datalist, 
         refuse_leaks(write_checkpoint(tmp_path / "a.pt", []), datalist)
 
 
-@pytest.mark.parametrize(("share", "epochs", "alone"), [(0, 60, 0), (0.5, 60, 30), (0.9, 2, 1), (0.5, 1, 0)])
+@pytest.mark.parametrize(
+    ("share", "epochs", "alone"), [(0, 60, 0), (0.5, 60, 30), (0.9, 2, 1), (0.05, 8, 1), (0.5, 1, 0)]
+)
 def test_an_epoch_is_left_for_the_arm_s_own_share(share: float, epochs: int, alone: int) -> None:
     model = Model("tumor_segmentation", {"epoch_length": 1, "max_epochs": epochs})
     assert epochs_alone(share, model) == alone

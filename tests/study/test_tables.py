@@ -152,7 +152,7 @@ def test_the_protocol_names_all_in_which_our_two_arms_differ() -> None:
     )
     assert what_differs(read_config(shipped, "paper")) == (
         "mcf against real_only mixes two things: share of tumor slices in an epoch (0.5 against as they "
-        "come), MCF's images"
+        "come), MCF's images; mcf against oversampling differs in MCF's images alone"
     )
     blind = {name: arm for name, arm in CONFIG.arms.items() if arm.synthetic != "mcf"}
     primary = Primary("unet", "strong", "real_only", "dice")
