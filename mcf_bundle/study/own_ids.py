@@ -31,6 +31,15 @@ _REFUSED: Mapping[str, str] = {
 _SEPARATOR = re.compile("#|::")
 
 
+def parts_of(key: str) -> list[str]:
+    """Return the ids that a key goes through, from the outermost.
+
+    >>> parts_of("+generation#split_seed")
+    ['generation', 'split_seed']
+    """
+    return _SEPARATOR.split(key.lstrip("+"))
+
+
 def check_overrides_of(name: str, overrides: Any, kind: str) -> None:
     """Refuse overrides of what a study keeps to itself, at any depth of the config.
 
@@ -45,7 +54,7 @@ def check_overrides_of(name: str, overrides: Any, kind: str) -> None:
     if not isinstance(overrides, Mapping):
         raise ArgumentError(name, f"expected ids with their values, got {overrides!r}", "write {id: value}")
     for key in overrides:
-        for part in _SEPARATOR.split(key.lstrip("+")):
+        for part in parts_of(key):
             if part in _REFUSED:
                 raise ArgumentError(f"{name}.{key}", _REFUSED[part], "leave it out")
             if part in _SET_BY_THE_STUDY[kind]:

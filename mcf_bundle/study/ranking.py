@@ -24,6 +24,7 @@ from mcf_bundle.generation.output_folder import DATALIST_FILE
 from mcf_bundle.resources import bundle_root
 from mcf_bundle.study.execution import generate
 from mcf_bundle.study.folder import StudyFolder
+from mcf_bundle.study.ranking_checks import check_checkpoints
 from mcf_bundle.study.ranking_config import RankingConfig, Setting
 from mcf_bundle.study.ranking_measures import (
     IMAGES_FOLDER,
@@ -63,11 +64,16 @@ def rank_settings(
     Raises:
         StudyError: a setting failed (the message names it), or the folder holds another configuration's
             results.
+        ArgumentError: `measures` are refused, or the settings' checkpoints know different patients.
+        CheckpointError: a checkpoint cannot be read.
         DataError: `output_dir` cannot be used, or no setting made enough images.
     """
     dataset_dir = as_path(dataset_dir, "dataset_dir")
     folder = StudyFolder(as_path(output_dir, "output_dir"))
     folder.check(config)
+    if any(folder.done(setting, config) is None for setting in config.settings):
+        check_checkpoints(config)
+        _evaluation(folder.of(config.settings[0].id), config, dataset_dir)  # refuses bad `measures`
 
     def do(setting: Setting) -> str:
         number = config.settings.index(setting) + 1
@@ -129,10 +135,21 @@ def _work(
 
 def _measure(place: Path, config: RankingConfig, dataset_dir: Path) -> str:
     """Measure the images of a setting; returns why there were too few for it, empty if there were not."""
+    evaluation = _evaluation(place, config, dataset_dir)
+    data = evaluation.data  # what cannot be read is an error, too few matches are a result
+    try:
+        evaluation.gathered = gather_sets(data)
+    except DataError as error:
+        return error.problem
+    evaluation.run()
+    return ""
+
+
+def _evaluation(place: Path, config: RankingConfig, dataset_dir: Path) -> ImageEvaluation:
     shipped = bundle_root("tumor_segmentation") / "models" / "model.pt"
     # A gate of its own was trained on the same training patients; the shipped one may know others.
     gate = config.inference.get("gate_ckpt") if config.measures.get("extractor", "gate") == "gate" else None
-    evaluation = ImageEvaluation(
+    return ImageEvaluation(
         str(dataset_dir),
         str(place / IMAGES_FOLDER),
         str(place / MEASURES_FOLDER),
@@ -141,13 +158,6 @@ def _measure(place: Path, config: RankingConfig, dataset_dir: Path) -> str:
         device="cuda" if torch.cuda.is_available() else "cpu",
         **{"extractor_weights": gate, "memorization": False, **config.measures},
     )
-    data = evaluation.data  # what cannot be read is an error, too few matches are a result
-    try:
-        evaluation.gathered = gather_sets(data)
-    except DataError as error:
-        return error.problem
-    evaluation.run()
-    return ""
 
 
 def as_study(finalists: Sequence[Ranked], base: Mapping[str, Any], shut: Sequence[str]) -> dict[str, Any]:

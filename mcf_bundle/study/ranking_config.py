@@ -21,6 +21,7 @@ from mcf_bundle.overrides import check_overrides
 from mcf_bundle.resources import bundle_root
 from mcf_bundle.study.config import check_known, check_list, check_text
 from mcf_bundle.study.config_file import build, read_object
+from mcf_bundle.study.own_ids import parts_of
 
 MEASURE_SETTINGS = (
     *("extractor", "extractor_weights", "extractor_sha256"),
@@ -143,7 +144,7 @@ class RankingConfig:
         ):
             where = f"RankingConfig.{name}"
             for key in content:
-                if key in own:
+                if any(part in own for part in parts_of(key)):
                     raise ArgumentError(f"{where}.{key}", "is the same in all settings", "leave it out")
                 if name == "grid" and key in self.inference:
                     raise ArgumentError(f"{where}.{key}", "stands in inference too", "keep one of them")
