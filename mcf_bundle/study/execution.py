@@ -107,10 +107,11 @@ def execute(run: Run, place: Workplace) -> str:
 
 
 def check_ids(config: StudyConfig) -> None:
-    """Refuse overrides of ids that the bundles' config files do not have, before anything is run.
+    """Refuse overrides that cannot be meant, before anything is run.
 
     Raises:
-        ArgumentError: names the place in the study's config, and the nearest id.
+        ArgumentError: an id that the bundles' config files do not have, with the nearest; a checkpoint that
+            is null; a denoiser that is to be trained beside a checkpoint of one. Names the place.
     """
     generator = config.generator
     tasks: list[tuple[str, str, Sequence[str], Mapping[str, Any]]] = [
@@ -123,6 +124,7 @@ def check_ids(config: StudyConfig) -> None:
         if item.kind == GENERATED:
             tasks.append((f"sets.{name}.overrides", GENERATOR_BUNDLE, inference, item.overrides))
             tasks.append((f"sets.{name}.denoiser", GENERATOR_BUNDLE, ("train.json",), item.denoiser))
+            _check_networks(f"sets.{name}", item, {**generator.inference, **item.overrides})
     for name, model in config.models.items():
         tasks.append((f"models.{name}.overrides", model.bundle, ("train.json",), model.overrides))
     for where, bundle, files, overrides in tasks:
@@ -130,6 +132,17 @@ def check_ids(config: StudyConfig) -> None:
             check_overrides(overrides, ConfigParser.load_config_files(config_files(bundle, files)))
         except ArgumentError as error:
             raise ArgumentError(where, error.problem, error.remedy) from None
+
+
+def _check_networks(where: str, item: SyntheticSet, ids: Mapping[str, Any]) -> None:
+    """Refuse checkpoints of a generated set, among its ids, that are null or that make its denoiser idle."""
+    for role in ("denoiser", "gate"):
+        if ids.get(CKPT_IDS[role], "trained") is None:
+            remedy = "name a file, or leave it out, and the study trains one"
+            raise ArgumentError(f"{where}.{CKPT_IDS[role]}", "is null", remedy)
+    if item.denoiser and CKPT_IDS["denoiser"] in ids:
+        problem = "a checkpoint is given too, so nothing would be trained"
+        raise ArgumentError(f"{where}.denoiser", problem, "keep one of them")
 
 
 def check_given_checkpoints(config: StudyConfig, datalists: Iterable[tuple[str, Datalist]]) -> None:

@@ -133,7 +133,7 @@ def mcf_arm(config: StudyConfig, *, neighbors: bool = True) -> str | None:
 
 def _has_neighbors(name: str | None, config: StudyConfig) -> bool:
     """Say whether the denoiser of a generated set sees the neighboring slices."""
-    settings = {**config.generator.denoiser, **(config.sets[name].denoiser if name else {})}
+    settings = {**config.generator.inference, **(config.sets[name].overrides if name else {})}
     return settings.get("neighbors", True) is not False
 
 

@@ -83,6 +83,18 @@ def measure_auc_by_step(
     }
 
 
+def check_auc_steps(steps: Sequence[int], schedule: NoiseSchedule) -> None:
+    """Refuse steps that the schedule has not; a training asks before its first step.
+
+    Raises:
+        ArgumentError: names the step.
+    """
+    for step in steps:
+        if not 0 <= step <= schedule.num_steps:
+            problem = f"{step!r} is outside [0, {schedule.num_steps}]"
+            raise ArgumentError("auc_steps", problem, "choose steps of the schedule, 0 for no noise")
+
+
 class AucReport:
     """Measure the best checkpoint's AUC by step and write it beside the checkpoint.
 
@@ -113,10 +125,7 @@ class AucReport:
             schedule,
         )
         self.steps, self.inferer = tuple(steps), inferer
-        for step in self.steps:
-            if not 0 <= step <= schedule.num_steps:
-                problem = f"{step!r} is outside [0, {schedule.num_steps}]"
-                raise ArgumentError("auc_steps", problem, "choose steps of the schedule, 0 for no noise")
+        check_auc_steps(self.steps, schedule)
 
     def run(self) -> Mapping[str, object]:
         """Measure, log and write JSON."""

@@ -41,7 +41,7 @@ OF_ONE_TRAINING = (
         "weights#lower_is_better",
         "validate#evaluator#metric_cmp_fn",
     ),
-    *("auc_steps", "auc_report", "imports#3", "run#1", "grid_step", "validate#handlers#4"),
+    *("auc_steps", "auc_report", "imports#3", "run#1", "initialize#4", "grid_step", "validate#handlers#4"),
     *("train#handlers#6#identity#kind", "initialize#3#kind"),
     # Which slices, and how many of them.
     *("max_epochs", "epoch_length", "batch_size", "val_interval", "train#dataset", "validate#dataset"),

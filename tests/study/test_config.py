@@ -251,12 +251,18 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_config(tmp_path / "nothing.json", "smoke")
 
 
+IDLE: Content = {"overrides": {"ckpt": "a.pt"}, "denoiser": {"max_epochs": 2}}
+"""A denoiser that is to be trained beside the checkpoint of one."""
+
+
 @pytest.mark.parametrize(
     ("path", "value", "complaint"),
     [
         ("models.unet.overrides.learning_rat", 1, "models.unet.overrides: .*nearest is --learning_rate"),
         ("generator.denoiser", {"presett": "x"}, "generator.denoiser: .*nearest is --preset"),
         ("sets.mcf.overrides", {"guidance": 1}, "sets.mcf.overrides: there is no id 'guidance'"),
+        ("sets.mcf.overrides", {"gate_ckpt": None}, "sets.mcf.gate_ckpt: is null; name a file"),
+        ("sets.mcf", {"kind": "generated", **IDLE}, "sets.mcf.denoiser: a checkpoint is given too"),
     ],
 )
 def test_an_id_that_no_bundle_has_is_refused(tmp_path: Path, path: str, value: Any, complaint: str) -> None:

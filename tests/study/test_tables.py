@@ -94,13 +94,17 @@ def test_ours_beside_the_paper_say_how_many_patients_and_slices(study_folder: Pa
     assert "| 18, 72 |" in (study_folder / "tables" / "paper_segmentation.md").read_text()
 
 
+ALONE = {"neighbors": False}
+"""Of sampling and training alike."""
+
+
 def test_the_papers_dice_without_neighbors_stands_beside_an_arm_of_such_a_set(study_folder: Path) -> None:
     (row,) = read(study_folder / "tables" / "paper_neighbors.csv")
     assert (row["model"], row["measure"], row["paper_raw"]) == ("U-Net", "Dice", "0.7884")
     assert (row["paper_generated"], row["ours_generated_value"]) == ("0.7668", "")
     assert row["ours_raw_value"]
     assert mcf_arm(CONFIG, neighbors=False) is None
-    sets = {**CONFIG.sets, "mcf": SyntheticSet("generated", denoiser={"neighbors": False})}
+    sets = {**CONFIG.sets, "mcf": SyntheticSet("generated", overrides=ALONE, denoiser=ALONE)}
     assert mcf_arm(config_with(sets=sets), neighbors=False) == "mcf"
     assert mcf_arm(config_with(sets=sets)) is None
 
@@ -112,7 +116,7 @@ def judged(of: str, value: float, *, name: str = "mcf", region: str = WHOLE) -> 
 
 
 def test_our_fid_stands_beside_the_papers_with_n_and_a_warning() -> None:
-    sets = {**CONFIG.sets, "alone": SyntheticSet("generated", denoiser={"neighbors": False})}
+    sets = {**CONFIG.sets, "alone": SyntheticSet("generated", overrides=ALONE, denoiser=ALONE)}
     config = config_with(sets=sets, arms={**CONFIG.arms, "alone": Arm("flip", 0.5, "alone", 0.5)})
     records = [
         judged("synthetic", 4.5),
