@@ -110,9 +110,8 @@ _PLOT_TEXT = (
 _PRIMARY_TEXT = "Fixed in the config before the test patients were opened; tested alone at level 0.05."
 _TUNING_TEXT = "No arm's training settings were tuned: a model's are the same in all arms."
 _SETS_TUNING_TEXT = (
-    "Of the synthetic sets only MCF's start step L and guidance scale w are chosen beforehand, by ranking "
-    "images on validation patients; composites and the other sets made of it take the same plan and have "
-    "nothing to tune."
+    "Of the synthetic sets only MCF's settings are chosen beforehand, by ranking images on validation "
+    "patients; composites and the other sets made of it take the same plan and have nothing to tune."
 )
 _SECONDARY_TEXT = (
     "Every arm against 'real only' (the first arm without synthetic slices), against the same augmentation "
