@@ -1,4 +1,4 @@
-"""The tables and sentences of docs/results/study.md against the tables that the study wrote."""
+"""The tables and sentences of the pages of the studies on LGG against the tables that the studies wrote."""
 
 from __future__ import annotations
 
@@ -9,16 +9,37 @@ import pytest
 from mcf_bundle.study.tables import CLASSIFICATION_BLOCK, FIGURE_BLOCKS, format_p, points, with_interval
 from tests.bundles.config_files import ROOT
 
-FOLDER = ROOT / "docs" / "results" / "study"
-PAGE = (ROOT / "docs" / "results" / "study.md").read_text()
-LINES = PAGE.splitlines()
-TEXT = " ".join(PAGE.split())
 SHOWN = ("Mean over a patient's tumor slices, then patients", "Volumes of the patients", "Tumor-free slices")
 
 
-def stored(table: str) -> list[dict[str, str]]:
-    with (FOLDER / f"{table}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+class Page:
+    """A page of docs/results and the tables in the folder of its name."""
+
+    def __init__(self, name: str) -> None:
+        self.folder = ROOT / "docs" / "results" / name
+        page = self.folder.with_suffix(".md").read_text()
+        self.lines, self.text = page.splitlines(), " ".join(page.split())
+
+    def stored(self, table: str) -> list[dict[str, str]]:
+        path = self.folder / f"{table}.csv"
+        if not path.is_file():
+            return []
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def has_line(self, *cells: str) -> bool:
+        return any(line.startswith(f"| {' | '.join(cells)} |") for line in self.lines)
+
+    def compared(self, arm: str, against: str, model: str = "unet") -> str:
+        """Return a difference with its interval, as a sentence has it."""
+        for row in (*self.stored("primary"), *self.stored("secondary")):
+            if (row["arm"], row["against"], row["model"]) == (arm, against, model):
+                return difference(row)
+        raise KeyError(arm, against, model)
+
+
+STUDY, MOVED = Page("study"), Page("moved")
+both = pytest.mark.parametrize("page", [STUDY, MOVED], ids=["study", "moved"])
 
 
 def difference(row: dict[str, str]) -> str:
@@ -31,112 +52,105 @@ def figure(row: dict[str, str]) -> str:
     )
 
 
-def compared(arm: str, against: str, model: str = "unet") -> str:
-    """Return a difference with its interval, as a sentence has it."""
-    for row in (*stored("primary"), *stored("secondary")):
-        if (row["arm"], row["against"], row["model"]) == (arm, against, model):
-            return difference(row)
-    raise KeyError(arm, against, model)
-
-
+@both
 @pytest.mark.parametrize("table", ["primary", "secondary"])
-def test_every_comparison_stands_on_the_page(table: str) -> None:
-    for row in stored(table):
-        adjusted = format_p(float(row["p_holm"])) if row["p_holm"] else "alone"
-        cells = (
-            row["arm"],
-            row["against"],
-            difference(row),
-            format_p(float(row["p"])),
-            adjusted,
-            row["verdict"],
-        )
-        assert any(line.startswith(f"| {' | '.join(cells)} |") for line in LINES), cells
-
-
-@pytest.mark.parametrize("table", ["segmentation", "classification"])
-def test_every_figure_of_the_page_s_tables_is_the_stored_one(table: str) -> None:
-    names = {name for title in SHOWN for name in FIGURE_BLOCKS[title]} | set(CLASSIFICATION_BLOCK)
-    rows = [
-        row for row in stored(table) if row["measure"] in names and row["slices_of"] != "slices with a level"
-    ]
+def test_every_comparison_stands_on_the_page(page: Page, table: str) -> None:
+    rows = page.stored(table)
     assert rows
     for row in rows:
-        lines = [line for line in LINES if line.startswith(f"| {row['arm']} |")]
+        adjusted = format_p(float(row["p_holm"])) if row["p_holm"] else "alone"
+        cells = (row["arm"], row["against"], difference(row), format_p(float(row["p"])), adjusted)
+        assert page.has_line(*cells, row["verdict"]), cells
+
+
+@both
+@pytest.mark.parametrize("table", ["segmentation", "classification"])
+def test_every_figure_of_the_page_s_tables_is_the_stored_one(page: Page, table: str) -> None:
+    names = {name for title in SHOWN for name in FIGURE_BLOCKS[title]} | set(CLASSIFICATION_BLOCK)
+    rows = [
+        row
+        for row in page.stored(table)
+        if row["measure"] in names and row["slices_of"] != "slices with a level"
+    ]
+    assert rows or (page, table) == (MOVED, "classification")
+    for row in rows:
+        lines = [line for line in page.lines if line.startswith(f"| {row['arm']} |")]
         assert any(figure(row) in line for line in lines), (row["arm"], row["measure"])
 
 
-def test_every_arm_s_cost_is_the_stored_one() -> None:
-    for row in stored("costs"):
-        cells = (
-            row["model"],
-            row["arm"],
-            row["runs"],
-            *(f"{float(row[n]):.2f}" for n in ("training_h", "generator_h")),
-        )
-        assert f"| {' | '.join(cells)} | {row['cut_off']} |" in LINES
+@both
+def test_every_arm_s_cost_is_the_stored_one(page: Page) -> None:
+    for row in page.stored("costs"):
+        hours = (f"{float(row[name]):.2f}" for name in ("training_h", "generator_h"))
+        assert page.has_line(row["model"], row["arm"], row["runs"], *hours, row["cut_off"])
+
+
+@both
+def test_the_images_figures_are_the_stored_ones(page: Page) -> None:
+    rows = {(row["set"], row["of"], row["region"], row["metric"]): row for row in page.stored("images")}
+    assert rows
+    for name, of in {(name, of) for name, of, region, _ in rows if region}:
+        cells = [
+            f"{float(row['value']):.3g} [{float(row['low']):.3g}, {float(row['high']):.3g}]"
+            for region in ("crops around the mask", "whole slices")
+            for metric in ("kid", "fid")
+            for row in (rows[name, of, region, metric],)
+        ]
+        assert any(f"| {of} | {' | '.join(cells)} |" in line for line in page.lines), (name, of)
 
 
 def test_the_sentences_have_the_stored_figures() -> None:
-    assert f"changes Dice by {compared('strong_mcf', 'strong')} points" in TEXT
-    assert f"Dice {compared('strong_mcf', 'strong_composites')} points" in TEXT
-    assert f"accuracy {compared('strong_mcf', 'strong_composites', 'resnet18')})" in TEXT
-    assert f"Dice {compared('strong_mcf', 'real_only')} points" in TEXT
-    assert f"alone gives {compared('strong', 'real_only')}." in TEXT
-    assert f"accuracy {compared('strong_mcf', 'strong', 'resnet18')} points over" in TEXT
-    assert f"composites {compared('strong_composites', 'strong', 'resnet18')}." in TEXT
-    assert f"augmentation is {compared('strong_shuffled', 'strong')} points" in TEXT
+    assert f"changes Dice by {STUDY.compared('strong_mcf', 'strong')} points" in STUDY.text
+    assert f"Dice {STUDY.compared('strong_mcf', 'strong_composites')} points" in STUDY.text
+    assert f"accuracy {STUDY.compared('strong_mcf', 'strong_composites', 'resnet18')})" in STUDY.text
+    assert f"Dice {STUDY.compared('strong_mcf', 'real_only')} points" in STUDY.text
+    assert f"alone gives {STUDY.compared('strong', 'real_only')}." in STUDY.text
+    assert f"accuracy {STUDY.compared('strong_mcf', 'strong', 'resnet18')} points over" in STUDY.text
+    assert f"composites {STUDY.compared('strong_composites', 'strong', 'resnet18')}." in STUDY.text
+    assert f"augmentation is {STUDY.compared('strong_shuffled', 'strong')} points" in STUDY.text
     shares = {
         row["arm"]: float(row["value"])
-        for row in stored("segmentation")
+        for row in STUDY.stored("segmentation")
         if row["measure"] == "false_positive_share"
     }
-    assert f"something on {shares['strong']:.3f} of the tumor-free slices" in TEXT
-    assert f"with MCF on {shares['strong_mcf']:.3f};" in TEXT
+    assert f"something on {shares['strong']:.3f} of the tumor-free slices" in STUDY.text
+    assert f"with MCF on {shares['strong_mcf']:.3f};" in STUDY.text
 
 
-def test_the_images_figures_are_the_stored_ones() -> None:
-    rows = {(row["of"], row["region"], row["metric"]): row for row in stored("images")}
-    texture = {of: float(rows[of, "", "auc"]["value"]) for of in ("synthetic", "composites")}
-    copies = float(rows["synthetic", "", "copies"]["value"])
-    assert f"copies of their donor's is {copies:.3f}" in TEXT
+def test_the_sentence_about_the_images_has_the_stored_figures() -> None:
+    rows = {(row["of"], row["metric"]): row for row in STUDY.stored("images") if not row["region"]}
+    texture = {of: float(rows[of, "auc"]["value"]) for of in ("synthetic", "composites")}
+    copies = float(rows["synthetic", "copies"]["value"])
+    assert f"copies of a training tumor is {copies:.3f}" in STUDY.text
     assert (
-        f"an AUC of {texture['synthetic']:.3f}, that of composites with {texture['composites']:.3f}" in TEXT
+        f"an AUC of {texture['synthetic']:.3f}, that of composites with {texture['composites']:.3f}"
+        in STUDY.text
     )
-    for of in ("synthetic", "composites", "unmodified hosts", "real training tumors"):
-        line = next(line for line in LINES if line.startswith(f"| {of} |"))
-        for region in ("crops around the mask", "whole slices"):
-            for metric in ("kid", "fid"):
-                figure = rows[of, region, metric]
-                assert (
-                    f"{float(figure['value']):.3g} [{float(figure['low']):.3g}, {float(figure['high']):.3g}]"
-                    in line
-                )
 
 
 def test_the_split_by_slice_is_the_stored_one() -> None:
-    rows = [row for row in stored("split_by_slice") if row["over"].startswith("a patient's")]
+    rows = [row for row in STUDY.stored("split_by_slice") if row["over"].startswith("a patient's")]
     for row in rows:
         ends = (float(row[name]) for name in ("difference", "difference_low", "difference_high"))
         gain = points(row["measure"], *ends)
         name = "Dice" if row["measure"] == "dice" else "accuracy"
-        assert f"{name} {gain}" in TEXT
+        assert f"{name} {gain}" in STUDY.text
         assert any(
             line.startswith(f"| {row['model']} | strong | {name} | {row['over']} |") and gain in line
-            for line in LINES
+            for line in STUDY.lines
         )
     assert len(rows) == 2
 
 
 def test_the_design_s_smallest_difference_is_the_stored_one() -> None:
-    (row,) = stored("primary")
-    assert f"could have found {100 * float(row['smallest_difference']):.1f} points" in TEXT
+    (row,) = STUDY.stored("primary")
+    assert f"could have found {100 * float(row['smallest_difference']):.1f} points" in STUDY.text
     assert (row["patients"], row["folds"], row["seeds"]) == ("60", "3", "3")
 
 
 def test_the_ranking_is_the_stored_one_in_its_order() -> None:
-    rows = stored("ranking")
-    lines = [line for line in LINES if line.startswith("| start_step")]
+    rows = STUDY.stored("ranking")
+    lines = [line for line in STUDY.lines if line.startswith("| start_step")]
     assert len(lines) == len(rows) == 9
     for line, row in zip(lines, rows, strict=True):
         figures = [
@@ -153,6 +167,38 @@ def _ranks(row: dict[str, str]) -> list[str]:
 
 def test_the_figures_beside_the_paper_are_the_stored_ones() -> None:
     for table in ("paper_segmentation", "paper_classification"):
-        for row in stored(table):
-            shown = any(line.startswith(f"| {row['model']} | {row['measure']} |") for line in LINES)
+        for row in STUDY.stored(table):
+            shown = any(line.startswith(f"| {row['model']} | {row['measure']} |") for line in STUDY.lines)
             assert shown == bool(row["ours_raw_value"]), row
+
+
+def test_the_sentences_of_the_second_page_have_the_stored_figures() -> None:
+    assert f"changes Dice by {MOVED.compared('strong_mcf', 'strong_composites')} points" in MOVED.text
+    assert f"strong augmentation: {MOVED.compared('strong_mcf', 'strong')} points" in MOVED.text
+    assert f"the composites {MOVED.compared('strong_composites', 'strong')}." in MOVED.text
+    arms = ("varied", "quarter", "no_gate")
+    first, second, third = (MOVED.compared(f"strong_mcf_{arm}", "strong") for arm in arms)
+    assert f"augmentation {first}, {second} and {third} points" in MOVED.text
+    (primary,) = MOVED.stored("primary")
+    assert f"could have found {100 * float(primary['smallest_difference']):.1f}." in MOVED.text
+    marked = {
+        row["arm"]: figure(row)
+        for row in MOVED.stored("segmentation")
+        if row["measure"] == "false_positive_share"
+    }
+    assert f"something on {marked['strong_mcf_varied']} of the tumor-free slices" in MOVED.text
+    assert f"alone on {marked['strong']}." in MOVED.text
+
+
+def test_the_second_page_s_images_have_the_stored_figures() -> None:
+    rows = {
+        (row["set"], row["of"], row["metric"]): float(row["value"])
+        for row in MOVED.stored("images")
+        if not row["region"]
+    }
+    texture = [rows["mcf", of, "auc"] for of in ("synthetic", "composites")]
+    assert "AUC of {:.3f}, that of the composites with {:.3f}".format(*texture) in MOVED.text
+    before = {row["of"]: float(row["value"]) for row in STUDY.stored("images") if row["metric"] == "auc"}
+    assert f"{before['synthetic']:.3f} and {before['composites']:.3f}, on another fold" in MOVED.text
+    copies = [rows[name, "synthetic", "copies"] for name in ("mcf", "mcf_varied")]
+    assert "{:.3f} of them, {:.3f} with varied donors".format(*copies) in MOVED.text
