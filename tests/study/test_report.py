@@ -113,13 +113,13 @@ def test_distances_of_volumes_are_explained_where_they_are_shown_and_else_missed
 def test_the_page_says_what_was_tuned_for_whom(study_folder: Path, tmp_path: Path) -> None:
     text = (study_folder / "report.md").read_text()
     assert "No arm's training settings were tuned" in text
-    assert "only MCF's start step L and guidance scale w are chosen beforehand" in text
+    assert "only MCF's settings are chosen beforehand" in text
     arms = {name: arm for name, arm in CONFIG.arms.items() if arm.synthetic is None}
     config = config_with(arms=arms, primary=Primary("unet", "strong", "real_only", "dice"))
     report(tmp_path, segmentation_rows({name: EFFECTS[name] for name in arms}), config=config)
     text = (tmp_path / "report.md").read_text()
     assert "No arm's training settings were tuned" in text
-    assert "guidance scale" not in text
+    assert "chosen beforehand" not in text
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
