@@ -80,7 +80,7 @@ check: $(INSTALLED) ## ruff, mypy, and the rules of the config files
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -q tests/bundles/test_rules.py tests/bundles/test_configs.py
 
 bench: $(INSTALLED) ## measure speed beside MONAI's, write benchmarks/results.json; DATASET_DIR for real slices
-	@echo "bench: about 40 minutes on 2 cores"
+	@echo "bench: about 45 minutes on 2 cores"
 	@$(PY) -m benchmarks $(if $(DATASET_DIR),--dataset_dir $(DATASET_DIR)) $(BENCH_ARGS)
 
 clean: ## remove what the other targets made, except .venv
