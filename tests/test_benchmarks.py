@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks import __main__ as bench
 from benchmarks.__main__ import GPU_ROWS, main, markdown_of
@@ -52,6 +53,10 @@ def test_rates_are_medians_with_their_range() -> None:
     timing = Timing((1.0, 2.0, 4.0))
     assert timing.rate(8) == 4.0
     assert timing.rate_spread(8) == (2.0, 8.0)
+
+
+def test_only_knows_every_section_in_the_order_of_the_table() -> None:
+    assert tuple(bench.sections(Path(), Path(), torch.device("cpu"), images=1)) == bench.SECTIONS
 
 
 ROW = Row(name="a", ours=6.0, peer=2.0, peer_name="b", unit="c")

@@ -302,8 +302,8 @@ def references(arm: str, config: StudyConfig) -> list[str]:
     """Return the arms that an arm is compared with.
 
     These are 'real only', the `plain_counterpart`, and the composites with the same augmentation, or else the
-    first composites there are. No pair comes twice: composites that
-    are compared with this arm are not among its references.
+    first composites there are. No pair comes twice: composites that are compared with this arm are not among
+    its references.
     """
     composites = [name for name in config.arms if kind_of(name, config) == "composites"]
     same = [n for n in composites if config.arms[n].augmentation == config.arms[arm].augmentation]

@@ -357,7 +357,10 @@ def evaluate(run: ModelRun, place: Workplace) -> None:
 
 
 def epochs_alone(share: float, model: Model) -> int:
-    """Return the number of epochs with synthetic tumors alone: one at least, one less than all at most."""
+    """Return the number of epochs with synthetic tumors alone.
+
+    None without a share, else at least one, and never all: with a single epoch there is none.
+    """
     epochs = int(model.overrides["max_epochs"])
     return min(max(round(share * epochs), 1), epochs - 1) if share else 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from monai.bundle import ConfigParser
 
+from mcf_bundle.arguments import as_path
 from mcf_bundle.errors import ArgumentError
 from mcf_bundle.networks.checkpoint import Checkpoint, read_checkpoint
 from mcf_bundle.resources import bundle_root
@@ -28,7 +29,8 @@ def check_checkpoints(config: RankingConfig) -> None:
 
     Raises:
         CheckpointError: a file is missing or damaged; names it.
-        ArgumentError: the checkpoints of two settings know different patients, and there is no datalist.
+        ArgumentError: the checkpoints of two settings know different patients, and there is no datalist; or a
+            checkpoint is no path.
     """
     read = cache(read_checkpoint)
     if config.segmenter_ckpt is not None:
@@ -51,7 +53,7 @@ def _checkpoints(config: RankingConfig, setting: Setting) -> list[Path]:
     roles = dict(CKPT_IDS)
     if not bundle.get_parsed_content("guidance_scale"):
         del roles["classifier"]
-    return [Path(bundle.get_parsed_content(name)) for name in roles.values()]
+    return [as_path(bundle.get_parsed_content(name), name) for name in roles.values()]
 
 
 def _known_patients(checkpoints: list[Checkpoint]) -> KnownPatients:

@@ -60,6 +60,11 @@ def test_a_missing_checkpoint_stops_a_ranking_before_its_first_image(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_checkpoint_that_is_no_path_is_refused_by_its_id(networks: dict[str, object]) -> None:
+    with pytest.raises(ArgumentError, match="gate_ckpt"):
+        check_checkpoints(replace(ranking_of(a={"gate_ckpt": None}), inference=networks))
+
+
 def test_an_unguided_setting_needs_no_classifier(networks: dict[str, object], tmp_path: Path) -> None:
     unguided = {"guidance_scale": 0.0, "classifier_ckpt": str(tmp_path / "none.pt")}
     check_checkpoints(replace(ranking_of(a={}, b=unguided), inference=networks))
