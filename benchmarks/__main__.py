@@ -90,8 +90,12 @@ def machine(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
+
+
+def today() -> str:
+    """Return the day of a measurement, in UTC."""
+    return time.strftime("%Y-%m-%d", time.gmtime())
 
 
 def _processor() -> str:
@@ -136,7 +140,7 @@ def _kept_rows(arguments: argparse.Namespace, device: torch.device) -> list[dict
         return []
     stored = json.loads(arguments.output.read_text())
     here = machine(device)
-    other = [name for name, value in stored["machine"].items() if name != "date" and here.get(name) != value]
+    other = [name for name, value in stored["machine"].items() if here.get(name) != value]
     if other or (stored["data"] == "phantoms") != (arguments.dataset_dir is None):
         differing = ", ".join(other) or "data"
         raise SystemExit(f"bench: {arguments.output} was measured with another {differing}; give --output")
@@ -177,10 +181,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, measure in measured.items():
             if not arguments.only or name in arguments.only:
                 print(f"bench: {name}", flush=True)
-                _write(arguments.output, content, [{"section": name, **row.to_dict()} for row in measure()])
+                rows = [{"section": name, "date": today(), **row.to_dict()} for row in measure()]
+                _write(arguments.output, content, rows)
     if device.type == "cpu":
         missing = (not_measured(name, unit, bar, "no GPU here") for name, unit, bar in GPU_ROWS)
-        _write(arguments.output, content, [{"section": GPU, **row} for row in missing])
+        _write(arguments.output, content, [{"section": GPU, "date": None, **row} for row in missing])
     print("\n".join(lines_of(content["rows"])))
     if arguments.markdown:
         print(markdown_of(content["rows"]))

@@ -49,6 +49,24 @@ def distances(rows: Rows, images: np.ndarray, reference: np.ndarray) -> list[flo
     return [float(difference[i][:, item.composite.mask[1]].mean()) for i, item in enumerate(rows.materials)]
 
 
+def markdown_of(rows: Sequence[dict[str, Any]], guidance_scale: float) -> str:
+    """Return the table of docs/performance.md: mean distances by solver, spacing and number of calls."""
+    means = {
+        (row["solver"], row["spacing"], row["steps"]): row["mean"]
+        for row in rows
+        if row["guidance_scale"] == guidance_scale and "largest" in row
+    }
+    counts = sorted({steps for _, _, steps in means})
+    lines = [
+        f"| Solver | Spacing | {' | '.join(f'{count} calls' for count in counts)} |",
+        f"|{' --- |' * (len(counts) + 2)}",
+    ]
+    for solver, spacing in dict.fromkeys((solver, spacing) for solver, spacing, _ in means):
+        figures = (f"{means[solver, spacing, count]:.4f}" for count in counts)
+        lines.append(f"| `{solver}` | `{spacing}` | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -80,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
     content = {"start_step": start_step, "torch": torch.__version__, "rows": table}
     arguments.output.write_text(json.dumps(content, indent=1) + "\n")
+    for scale in arguments.guidance_scale:
+        print(f"w = {scale}\n{markdown_of(table, scale)}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
+from benchmarks import calls
 from benchmarks.__main__ import GPU_ROWS, main, markdown_of
 from benchmarks.row import Row, Timing, not_measured, time_in_turn
 
@@ -99,5 +100,14 @@ def test_rows_of_another_machine_are_not_kept(monkeypatch: pytest.MonkeyPatch, t
 def test_the_docs_show_the_results_that_are_in_the_file() -> None:
     results = json.loads((ROOT / "benchmarks/results.json").read_text())
     assert all(row.keys() >= KEYS for row in results["rows"])
+    assert all((row["date"] is None) == (row["ours"] is None) for row in results["rows"])
     assert {name for name, _, _ in GPU_ROWS} <= {row["name"] for row in results["rows"]}
     assert markdown_of(results["rows"]) in (ROOT / "docs/performance.md").read_text()
+
+
+def test_the_docs_show_the_distances_by_solver_and_calls_that_are_in_the_file() -> None:
+    stored = json.loads((ROOT / "benchmarks/calls.json").read_text())
+    table = calls.markdown_of(stored["rows"], guidance_scale=2.0)
+    assert table.count("\n") == 10, "three solvers by three spacings"
+    assert table in (ROOT / "docs/performance.md").read_text()
+    assert f"from L = {stored['start_step']})" in (ROOT / "docs/performance.md").read_text()

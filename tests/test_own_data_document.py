@@ -14,6 +14,8 @@ import tifffile
 from nibabel.orientations import axcodes2ornt, ornt_transform
 from numpy.typing import NDArray
 
+from mcf_bundle.data.lgg import read_volume
+
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "train_on_your_own_data.md"
 SPACING_MM = (1.0, 2.0, 5.0)
 SHAPE = (128, 64, 3)  # 128 mm to the right, 128 mm to the front: 2 pixels a millimeter at 256 x 256
@@ -45,6 +47,8 @@ def test_nifti_files_become_slices_from_below_with_the_face_up_and_left_at_the_r
     volumes = {"pre": head, "flair": head + 50 * mask, "post": 2 * head, "mask": mask}
     for name, array in volumes.items():
         save_nifti(Path(f"{name}.nii.gz"), array.astype(np.int16), orientation)
+    for name in ("pre", "flair", "post"):
+        save_nifti(Path(f"{name}2.nii.gz"), head, orientation)
     runpy.run_path(script(tmp_path, 0))
 
     names = [f"case_001_{number}{kind}.tif" for number in (1, 2, 3) for kind in ("", "_mask")]
@@ -63,6 +67,10 @@ def test_nifti_files_become_slices_from_below_with_the_face_up_and_left_at_the_r
     flair = images[2][..., 1]
     assert flair[masks[2] > 0].mean() > 1.4 * flair[100:150, 100:150].mean() > 0
     assert images[0][0].max() == 0
+    healthy = read_volume(Path("dataset/case_002"))
+    assert healthy.image.shape == (3, 3, 256, 256)
+    assert healthy.image.any()
+    assert not healthy.mask.any()
 
 
 def test_the_loader_finds_real_and_synthetic_slices_below_their_roots(

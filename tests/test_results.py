@@ -123,9 +123,13 @@ def test_the_generator_s_card_and_metadata_have_the_figures_and_the_hashes() -> 
     for path in models.iterdir():
         assert f"| `models/{path.name}` | {sha256(path)} |" in text
     denoiser, gate = (read_checkpoint(models / name).info for name in ("model.pt", "model_gate.pt"))
+    figures = headline()
     assert metadata["eval_metrics"] == {
         "denoiser_validation_loss": round(denoiser["val_loss"], 4),
         "gate_validation_auc": round(gate["val_auc"], 3),
+        "share_of_copies": round(float(figures["copies"]["share"]), 3),
+        "texture_auc": round(float(figures["texture"]["value"]), 3),
+        "label_consistency_dice": round(float(figures["labels"]["dice"]), 3),
     }
     training = (RESULTS / "training.md").read_text()
     nine = read_checkpoint(models / "model_nine_channels.pt").info
@@ -156,13 +160,96 @@ def test_metadata_has_the_classifier_s_figures() -> None:
 
 IMAGES = (RESULTS / "images.md").read_text()
 NAMES = ("synthetic", "composites", "unmodified hosts", "real training tumors")
-QUALITY = ("kid", "fid", "precision", "recall", "density", "coverage", "ms_ssim")
+QUALITY = {
+    **{"kid": 3, "fid": 2, "precision": 3, "recall": 3, "density": 3, "coverage": 3, "ms_ssim": 3},
+    **{"profile_horizontal": 4, "profile_vertical": 4},
+}
+"""Figures of likeness with their digits."""
 
 
 def image_rows(table: str) -> list[dict[str, str]]:
     """Return the rows of a table that evaluate_images wrote."""
     with (RESULTS / f"images_{table}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def headline() -> dict[str, dict[str, str]]:
+    """Return the figures that README and metadata.json give of the images."""
+    labels = {row["name"]: row for row in image_rows("label_consistency")}
+    (copies,) = (r for r in image_rows("memorization_summary") if r["figure"] == "tumor_correlation")
+    texture = next(row for row in image_rows("texture") if row["figure"] == "auc")
+    return {
+        **{"copies": copies, "texture": texture, "labels": labels["synthetic"]},
+        "labels of real tumors": labels[REAL],
+    }
+
+
+def test_the_generator_s_card_has_the_headline_figures() -> None:
+    text, figures = card("mcf_diffusion"), headline()
+    copies = figures["copies"]
+    ends = " to ".join(f"{float(copies[f'share_{end}']):.3f}" for end in ("low", "high"))
+    assert f"Of {copies['n']} images" in text
+    assert f"a share of {float(copies['share']):.3f} ({ends}) counts as copies" in text
+    assert f"an AUC of {interval(figures['texture'], 'value', 3)}" in text
+    assert f"by a Dice of {interval(figures['labels'], 'dice', 3)}." in text
+
+
+def test_readme_has_the_headline_figures() -> None:
+    text, figures = " ".join((ROOT / "README.md").read_text().split()), headline()
+    copies = figures["copies"]
+    assert f"on {copies['n']} of them, made of LGG patients: {copies['above']} count as copies" in text
+    assert f"an AUC of {interval(figures['texture'], 'value', 3).replace(')', '; 0.5 is guessing)')}" in text
+    assert f"by a Dice of {interval(figures['labels'], 'dice', 3)}, on real tumors by" in text
+    assert f"on real tumors by {interval(figures['labels of real tumors'], 'dice', 3)};" in text
+
+
+def test_the_sentences_about_the_images_have_the_stored_figures() -> None:
+    text = " ".join(IMAGES.split())
+    rows = {row["figure"]: row for row in image_rows("memorization_summary")}
+    for name, words in (("tumor_correlation", "tumors correlate"), ("composite_donor_correlation", "compos")):
+        assert f"{rows[name]['above']} of {rows[name]['n']} {words}" in text
+    assert f"by {short(rows['donor_drop']['mean'])} on average" in text
+    assert rows["tumor_correlation_others"]["above"] == "0"
+    aucs = {row["name"]: short(row["value"]) for row in image_rows("texture") if row["figure"] == "auc"}
+    sentence = f"AUC of {aucs['synthetic']}, composites with {aucs['composites']}; real training tumors score"
+    assert f"{sentence} {aucs['real training tumors']}." in text
+
+
+def short(value: str | float, digits: int = 2) -> str:
+    """Write a share as prose has it, without its zero.
+
+    >>> short("0.834")
+    '.83'
+    """
+    return f"{float(value):.{digits}f}".lstrip("0")
+
+
+def test_the_denoiser_s_validation_of_the_card_is_the_measured_one() -> None:
+    text = card("mcf_diffusion")
+    measured = json.loads((RESULTS / "denoiser_validation.json").read_text())
+    loss, mean, sd = (measured[name] for name in ("loss", "mean_over_patients", "sd_over_patients"))
+    figures = f"(mean over patients {mean:.4f}, standard deviation {sd:.4f})"
+    assert f"validation loss {loss:.4f} on {measured['slices']} slices of 9 patients {figures}" in text
+    assert measured["checkpoint"]["sha256"] == sha256(ROOT / "bundles/mcf_diffusion/models/model.pt")
+    in_float32 = measured["checkpoint"]["info"]["val_loss"]
+    assert f"the loss is {loss:.6f}, and was {in_float32:.6f} in float32" in text
+
+
+def test_the_classifiers_figures_of_the_card_are_the_measured_ones() -> None:
+    text = card("mcf_diffusion")
+    guidance, gate = (
+        json.loads((RESULTS / f"{name}_auc.json").read_text()) for name in ("classifier", "gate")
+    )
+    aucs = " / ".join(short(value, 3) for value in guidance["auc"].values())
+    steps = " / ".join(guidance["auc"])
+    matched = guidance["slices"]["level-matched"]
+    assert f"AUC {aucs} at t = {steps}, {matched} level-matched slices" in text
+    assert f"validation AUC {short(gate['auc']['0'], 3)} without noise, {matched} level-matched" in text
+    alone = guidance["level_only_auc"]
+    assert f"AUC {short(alone['all slices'], 3)} on all {guidance['slices']['all']} slices" in text
+    stored = read_checkpoint(ROOT / "bundles/mcf_diffusion/models/model_classifier.pt").info["val_auc"]
+    for page in (text, " ".join((RESULTS / "training.md").read_text().split())):
+        assert f", {short(stored, 3)}" in page
 
 
 def image_lines() -> list[str]:
@@ -172,7 +259,7 @@ def image_lines() -> list[str]:
     for region in ("whole slices", "crops around the mask"):
         for name in NAMES:
             found = [quality[region, name, metric] for metric in QUALITY]
-            figures = [interval(row, "value", 2 if row["metric"] == "fid" else 3) for row in found]
+            figures = [interval(row, "value", QUALITY[row["metric"]]) for row in found]
             lines.append("| " + " | ".join((region, name, found[0]["n"], *figures)) + " |")
     for row in image_rows("texture"):
         if row["figure"] == "auc":
@@ -209,7 +296,7 @@ def looks_lines() -> list[str]:
     for figure in dict.fromkeys(figure for _, figure in rows):
         real = rows[REAL, figure]
         means = {name: float(rows[name, figure]["value"]) for name in (REAL, "synthetic", "composites")}
-        cells = [f"{value:.3f}" for value in means.values()]
+        cells = [interval(rows[name, figure], "value", 3) for name in means]
         cells += [
             f"{(means[name] - means[REAL]) / float(real['sd']):+.2f}" for name in ("synthetic", "composites")
         ]

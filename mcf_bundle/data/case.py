@@ -26,6 +26,8 @@ class Case:
         level_step: level between neighboring slices, positive.
         level_is_reliable: whether the alignment to the level template can be trusted.
         midline: the mid-sagittal axis in the plane of the slices.
+        unlisted: positions of slices that a datalist leaves out. They are measured with the whole head, which
+            levels and intensity scale need, and may be neighbors of others; nothing else is taken from them.
     """
 
     volume: Volume
@@ -37,11 +39,22 @@ class Case:
     level_step: float
     level_is_reliable: bool
     midline: Midline
+    unlisted: frozenset[int] = frozenset()
 
     @property
     def patient(self) -> str:
         """Name of the patient."""
         return self.volume.patient
+
+    @property
+    def listed(self) -> list[int]:
+        """Positions of the slices that take part."""
+        return [index for index in range(len(self.level)) if index not in self.unlisted]
+
+    @property
+    def tumor_slices(self) -> list[int]:
+        """Positions of the slices with tumor that take part."""
+        return [index for index in np.flatnonzero(self.volume.labels).tolist() if index not in self.unlisted]
 
     def normalized(self, indices: slice | list[int] | NDArray[np.int_]) -> NDArray[np.float32]:
         """Normalized intensity of some slices, (len(indices), 3, H, W), float32, 0 = background."""

@@ -104,6 +104,14 @@ class Datalist:
                 )
         return {patient: splits.pop() for patient, splits in sorted(found.items())}
 
+    def listed_slices(self) -> dict[str, frozenset[int]]:
+        """Return the numbers of each real patient's slices; those that are not listed take no part."""
+        found: dict[str, set[int]] = defaultdict(set)
+        for entry in self.entries:
+            if entry.root == REAL:
+                found[entry.patient].add(entry.slice)
+        return {patient: frozenset(numbers) for patient, numbers in found.items()}
+
 
 def make_datalist(
     cohort: Cohort, *, split_seed: int = 0, split_by: str = "patient", pinned_to_train: Sequence[str] = ()

@@ -168,19 +168,20 @@ def find_hosts(cases: Sequence[Case], rules: HostRules | None = None) -> Pool[Ho
         rules: the limits; defaults if None.
 
     Returns:
-        The pool; every slice of every patient counts as considered.
+        The pool; every listed slice of every patient counts as considered.
     """
     rules = rules or HostRules()
     tumor_limits = _tumor_level_limits(cases, rules.tumor_level_percentiles)
     members, excluded, considered = [], dict.fromkeys(HOST_RULES, 0), 0
     for case in sorted(cases, key=lambda case: case.patient):
         measures = _HostMeasures(case, rules, tumor_limits)
-        for index, number in enumerate(case.volume.slice_numbers):
+        for index in case.listed:
             considered += 1
             broken = next(
                 (name for name, is_broken in HOST_RULES.items() if is_broken(measures, index)), None
             )
             if broken is None:
+                number = case.volume.slice_numbers[index]
                 members.append(Host(case.patient, index, number, float(case.level[index])))
             else:
                 excluded[broken] += 1
@@ -195,12 +196,12 @@ def find_donors(cases: Sequence[Case], rules: DonorRules | None = None) -> Pool[
         rules: the limits; defaults if None.
 
     Returns:
-        The pool; the slices with tumor count as considered.
+        The pool; the listed slices with tumor count as considered.
     """
     rules = rules or DonorRules()
     members, excluded, considered = [], dict.fromkeys(DONOR_RULES, 0), 0
     for case in sorted(cases, key=lambda case: case.patient):
-        for index in np.flatnonzero(case.volume.labels).tolist():
+        for index in case.tumor_slices:
             considered += 1
             broken = next(
                 (name for name, is_broken in DONOR_RULES.items() if is_broken(case, index, rules)), None
@@ -214,7 +215,7 @@ def find_donors(cases: Sequence[Case], rules: DonorRules | None = None) -> Pool[
 
 
 def _tumor_level_limits(cases: Sequence[Case], percentiles: tuple[float, float]) -> tuple[float, float]:
-    levels = [case.level[case.volume.labels] for case in cases if case.level_is_reliable]
+    levels = [case.level[case.tumor_slices] for case in cases if case.level_is_reliable]
     joined = np.concatenate(levels) if levels else np.zeros(0)
     if not joined.size:
         return -np.inf, np.inf
@@ -231,7 +232,7 @@ class _HostMeasures:
 
     def __init__(self, case: Case, rules: HostRules, tumor_limits: tuple[float, float]) -> None:
         self.case, self.rules, self.tumor_limits = case, rules, tumor_limits
-        self.tumor_slices = np.flatnonzero(case.volume.labels)
+        self.tumor_distance = case.volume.tumor_distance
 
     def lacks_neighbor(self, index: int) -> bool:
         return len(set(self.triplet(index))) < 3
@@ -241,9 +242,7 @@ class _HostMeasures:
 
     def gap_slices(self, index: int) -> float:
         """Slices from the nearest slice of the triplet to the nearest tumor slice; infinite without tumor."""
-        if not self.tumor_slices.size:
-            return np.inf
-        return max(float(np.abs(self.tumor_slices - index).min()) - 1.0, 0.0)
+        return max(float(self.tumor_distance[index]) - 1.0, 0.0)
 
     def gap_mm(self, index: int) -> float:
         return self.gap_slices(index) * self.case.level_step * self.rules.head_height_mm

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,14 @@ class Survey:
 
     cases: tuple[Case, ...]
     template: LevelTemplate
+
+    def restricted(self, listed: Mapping[str, Container[int]]) -> Survey:
+        """Return the survey with cases that know which of their slices take part.
+
+        Args:
+            listed: numbers of these slices by patient; of patients whom it does not name all do.
+        """
+        return replace(self, cases=tuple(_restricted(case, listed.get(case.patient)) for case in self.cases))
 
 
 def survey_volumes(
@@ -78,3 +86,11 @@ def _case(volume: Volume, head: NDArray[np.bool_], template: LevelTemplate, limi
         level_is_reliable=estimate.is_reliable,
         midline=find_midline(volume.flair, head),
     )
+
+
+def _restricted(case: Case, listed: Container[int] | None) -> Case:
+    if listed is None:
+        return case
+    numbers = case.volume.slice_numbers
+    unlisted = frozenset(index for index, number in enumerate(numbers) if number not in listed)
+    return replace(case, unlisted=unlisted) if unlisted else case

@@ -71,7 +71,7 @@ class TrainingData:
             from 0; test patients stay test patients. None keeps the split.
         folds: number of folds, 2 or more.
         datalist: file that says who trains, validates and tests, in place of split_seed, pinned_to_train and
-            fold; patients that it left out take no part. None splits the patients here.
+            fold; patients and slices that it left out take no part. None splits the patients here.
 
     Raises:
         ArgumentError: a seed, fold or number of folds is none, or a fold is given beside a datalist.
@@ -221,14 +221,20 @@ class TrainingData:
     def survey(self) -> Survey:
         """Anatomy of the training patients, and the level template that they make."""
         volumes = self.volumes(TRAIN)
-        return once(partial(survey_volumes, volumes), *volumes)
+        return once(partial(survey_volumes, volumes), *volumes).restricted(self._listed)
+
+    @cached_property
+    def _listed(self) -> dict[str, frozenset[int]]:
+        """Numbers of the slices that take part by real patient; a patient who is missing does as a whole."""
+        return {} if self.datalist is None else read_datalist(self.datalist).listed_slices()
 
     def cases(self, split: str) -> list[Case]:
         """Return the anatomy of a split's patients; levels refer to the training patients' template."""
         if split == TRAIN:
             return list(self.survey.cases)
         volumes, template = self.volumes(split), self.survey.template
-        return list(once(partial(survey_volumes, volumes, template), *volumes, template).cases)
+        measured = once(partial(survey_volumes, volumes, template), *volumes, template)
+        return list(measured.restricted(self._listed).cases)
 
     def slices(self, split: str, *, min_foreground: float = MIN_FOREGROUND) -> list[SliceRef]:
         """Return the slices of a split whose foreground is large enough.
@@ -246,8 +252,12 @@ class TrainingData:
             scale = estimate_intensity_scale(volume.image)
             flair = scale.normalize(volume.image)[:, Channel.FLAIR]
             large = np.mean(flair > FOREGROUND_LEVEL, axis=(1, 2)) >= min_foreground
-            counted = counted_slices(volume.patient, volume.slice_numbers)
-            found += [SliceRef(volume, scale, index) for index in counted if large[index]]
+            listed = self._listed.get(volume.patient, volume.slice_numbers)
+            found += [
+                SliceRef(volume, scale, index)
+                for index in counted_slices(volume.patient, volume.slice_numbers)
+                if large[index] and volume.slice_numbers[index] in listed
+            ]
         if not found:
             raise DataError(self.dataset_dir, f"no usable slices in the split {split!r}", "add patients")
         return found
@@ -272,12 +282,12 @@ class TrainingData:
 
 
 def _examples(case: Case) -> list[LeveledSlice]:
-    tumor = np.flatnonzero(case.volume.labels)
+    distances = case.volume.tumor_distance
     low, high = CLASSIFIER_LEVELS
     examples = []
     counted = counted_slices(case.patient, case.volume.slice_numbers)
-    for index in (i for i in counted if 0 < i < len(case.level) - 1):
-        distance = np.abs(tumor - index).min() if tumor.size else np.inf
-        if low <= case.level[index] <= high and (distance == 0 or distance > MIN_GAP_SLICES):
+    for index in (i for i in counted if 0 < i < len(case.level) - 1 and i not in case.unlisted):
+        is_clear = distances[index] == 0 or distances[index] > MIN_GAP_SLICES
+        if low <= case.level[index] <= high and is_clear:
             examples.append(LeveledSlice(SliceRef(case.volume, case.scale, index), float(case.level[index])))
     return examples

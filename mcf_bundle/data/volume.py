@@ -51,3 +51,10 @@ class Volume:
     def labels(self) -> NDArray[np.bool_]:
         """Whether each slice has tumor, (S,), bool."""
         return np.asarray(self.mask.any(axis=(1, 2)))
+
+    @property
+    def tumor_distance(self) -> NDArray[np.float64]:
+        """Slices from each slice to the nearest one with tumor, (S,), float64; infinite without tumor."""
+        tumor = np.flatnonzero(self.labels)
+        apart = np.abs(np.subtract.outer(np.arange(len(self.mask), dtype=np.float64), tumor))
+        return np.asarray(apart.min(axis=1, initial=np.inf))

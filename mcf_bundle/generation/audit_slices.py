@@ -77,7 +77,7 @@ class AuditImage:
 def real_slices(
     cases: Sequence[Case], naming: Naming, *, chosen: Callable[[NDArray[np.bool_]], bool] = lambda _: True
 ) -> Iterator[AuditSlice]:
-    """Yield the slices of patients, one at a time.
+    """Yield the slices of patients that take part, one at a time.
 
     Args:
         cases: the patients.
@@ -86,8 +86,8 @@ def real_slices(
     """
     for case in cases:
         patient = naming(case.patient)
-        for index, number in enumerate(case.volume.slice_numbers):
-            mask = case.volume.mask[index]
+        for index in case.listed:
+            number, mask = case.volume.slice_numbers[index], case.volume.mask[index]
             if chosen(mask):
                 yield AuditSlice(
                     name=f"{patient}_{number}",

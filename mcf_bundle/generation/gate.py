@@ -49,13 +49,16 @@ class GateLimits:
     def warnings(self, max_rejection: float) -> tuple[str, ...]:
         """Name the real tumors of which more than the largest share allowed is rejected all the same.
 
-        Widening does not help against figures that are undefined, nor against limits that were given.
+        Widening does not help against figures that are undefined, nor against limits that were given; where
+        validation tumors do not widen, those may also be unlike anything that the gate's classifier has seen.
         """
-        splits = ("training", "validation")
+        reason = "a figure of theirs is undefined, or limits were set"
+        unlike = "or what the gate's classifier learned does not hold for other patients"
+        splits = {"training": f"{reason}.", "validation": f"{reason}, {unlike}."}
         rates = zip(splits, (self.rejects_training, self.rejects_validation), self.counts, strict=True)
         return tuple(
             f"The gate rejects {100 * rate:.1f} % of {count} real {split} tumors, more than "
-            f"{100 * max_rejection:g} %: a figure of theirs is undefined, or limits were set."
+            f"{100 * max_rejection:g} %: {splits[split]}"
             for split, rate, count in rates
             if rate > max_rejection
         )

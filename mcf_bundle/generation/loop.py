@@ -32,6 +32,9 @@ from mcf_bundle.generation.placement_rules import PlacementRules
 from mcf_bundle.generation.plan import Plan, PlanRow
 from mcf_bundle.processes import gather, is_first, process_count, share_of_process
 
+GATE_AT_FAULT = 0.5
+"""Share of real validation tumors that a gate rejects above which its message names the gate itself."""
+
 FIGURE_DIGITS = 5
 """Decimals of the gate's figures in the manifest."""
 
@@ -159,7 +162,7 @@ def run_plan(
                 progress.update()
                 continue
             outcome.rejected[attempt.row] = [*earlier, result]
-            _check_rejections(outcome, machinery.gate_rules)
+            _check_rejections(outcome, machinery)
             if attempt.candidate + 1 < len(rows[attempt.row].candidates):
                 queue.append(Attempt(attempt.row, attempt.candidate + 1))
     return outcome
@@ -293,13 +296,15 @@ def _judge(
     return GateResult(figures, machinery.limits.broken(figures))
 
 
-def _check_rejections(outcome: Outcome, rules: GateRules) -> None:
+def _check_rejections(outcome: Outcome, machinery: Machinery) -> None:
+    rules, limits = machinery.gate_rules, machinery.limits
     rejected = sum(map(len, outcome.rejected.values()))
     tried = outcome.written + rejected
     if tried >= rules.min_tried and rejected > rules.max_rejected * tried:
         reasons = ", ".join(f"{reason} {count}" for reason, count in outcome.reasons.most_common())
-        raise GateError(
-            "gate",
-            f"rejected {rejected} of {tried} images ({reasons})",
-            "check start_step, guidance_scale and the checkpoint, or train on your own data",
-        )
+        problem = f"rejected {rejected} of {tried} images ({reasons})"
+        remedy = "check start_step, guidance_scale and the checkpoint, or train on your own data"
+        if limits.rejects_validation > GATE_AT_FAULT:
+            problem += f", and {100 * limits.rejects_validation:.0f} % of the real validation tumors"
+            remedy += ", the gate on more patients with tumors; or widen its limits (gate_rules)"
+        raise GateError("gate", problem, remedy)

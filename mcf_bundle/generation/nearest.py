@@ -38,8 +38,8 @@ class SliceGallery:
     """
 
     def __init__(self, cases: Sequence[Case]) -> None:
-        self.patients = np.array([case.patient for case in cases for _ in case.level])
-        vectors = [thumbnail(image) for case in cases for image in case.normalized(slice(None))]
+        self.patients = np.array([case.patient for case in cases for _ in case.listed])
+        vectors = [thumbnail(image) for case in cases for image in case.normalized(case.listed)]
         self.vectors = np.stack(vectors) if vectors else np.zeros((0, 1), np.float32)
 
     def nearest(self, image: NDArray[np.float32], *, left_out: Sequence[str]) -> float:

@@ -12,6 +12,7 @@ from mcf_bundle.generation.gate import GateLimits
 from mcf_bundle.generation.gate_report import gate_tables, gate_text
 from mcf_bundle.generation.gate_rules import GateRules
 from mcf_bundle.generation.loop import Outcome
+from mcf_bundle.generation.networks import classifier_warnings
 from mcf_bundle.generation.pairing import PairingRules, share_warnings
 from mcf_bundle.generation.plan import Plan, reuse, summarize_plan
 from mcf_bundle.generation.report import Figure, ReportContent, Section
@@ -83,6 +84,7 @@ def report_content(plan: Plan, outcome: Outcome, facts: RunFacts, tiles: Sequenc
     warnings += facts.limits.warnings(gate_rules["max_real_rejection"])
     max_share = facts.settings.get("max_patient_share", PairingRules().max_patient_share)
     warnings += share_warnings(plan.rows, max_share)
+    warnings += classifier_warnings(facts.networks)
     return ReportContent(
         title="Synthetic tumor slices",
         headline=f"{outcome.written} of {planned} images",

@@ -53,7 +53,8 @@ class PoolRules:
 class GenerationSource:
     """The training patients of a datalist, measured, with their hosts and donors.
 
-    Validation patients are read for the gate's rejection rate alone; test patients are not read.
+    Validation patients are read for the gate's rejection rate alone; test patients are not read. Slices that
+    the datalist leaves out are no hosts, no donors and no real tumors; see `Case.unlisted`.
 
     Args:
         cohort: all patients that could be read.
@@ -102,7 +103,7 @@ class GenerationSource:
             template,
             min_correlation=self.rules.min_correlation,
             max_disagreement=self.rules.max_disagreement,
-        )
+        ).restricted(self.datalist.listed_slices())
 
     @cached_property
     def hosts(self) -> Pool[Host]:

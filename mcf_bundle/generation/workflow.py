@@ -25,7 +25,7 @@ from mcf_bundle.generation.gate import GateLimits, GateResult
 from mcf_bundle.generation.gate_fit import TumorProbability, fit_gate
 from mcf_bundle.generation.loop import Machinery, Outcome, run_plan
 from mcf_bundle.generation.nearest import SliceGallery
-from mcf_bundle.generation.networks import Networks
+from mcf_bundle.generation.networks import Networks, classifier_warnings
 from mcf_bundle.generation.output_folder import check_output_dir, prepare_output_dir
 from mcf_bundle.generation.pairing import PairSearch, share_warnings
 from mcf_bundle.generation.plan import Plan, summarize_plan
@@ -175,7 +175,8 @@ class GenerationWorkflow:
             in_first(partial(check_unclaimed, self.output_dir))
         logger.info("provenance is %s", self.naming[0])
         plan = self.plan
-        for warning in share_warnings(plan.rows, self.rules.pairing.max_patient_share):
+        of_shares = share_warnings(plan.rows, self.rules.pairing.max_patient_share)
+        for warning in (*of_shares, *classifier_warnings(self.networks.describe())):
             logger.warning(warning)
         if self.dry_run:
             size = estimate_bytes(plan, self.cohort.volumes[0].image.shape[2:])

@@ -42,6 +42,9 @@ GENERATED, FOLDER = "generated", "folder"
 KINDS = (GENERATED, *SET_KINDS, FOLDER)
 """How a synthetic set can be made; a folder comes from a generator of somebody else."""
 
+LEFT_OUT = PATIENTS, TUMORS = ("patients", "tumors")
+"""What a fraction can leave out: training patients, or their tumors alone while healthy slices stay."""
+
 SPLIT_FIELD = "{split}"
 """What the name of the split takes the place of in a folder's path."""
 
@@ -232,6 +235,7 @@ class StudyConfig:
         split_seed: seed of every split.
         seeds: of the models' trainings.
         fractions: shares of the training patients, largest first; 1.0 is all of them.
+        left_out: member of `LEFT_OUT`: what the other training patients are without.
         institutions: codes of institutions that are left out in turn, with all others training.
         arms: by name, in the order of the report.
         sets: synthetic sets by name, those that an arm uses.
@@ -254,6 +258,7 @@ class StudyConfig:
     models: Mapping[str, Model]
     generator: Generator
     primary: Primary
+    left_out: str = PATIENTS
     institutions: Sequence[str] = ()
     slice_split: SliceSplit | None = None
     judge: Sequence[str] = ()
@@ -267,6 +272,7 @@ class StudyConfig:
                 "folds": _check_folds,
                 "seeds": partial(check_list, check=check_seed),
                 "fractions": partial(check_list, check=partial(check_number, above=0, most=1)),
+                "left_out": partial(check_known, known=LEFT_OUT),
             },
         )
         if self.institutions:
@@ -318,11 +324,14 @@ class StudyConfig:
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain JSON values, with the keys of the fields.
 
-        Without a split by slice its key is left out, and so is the path of a set that has none.
+        Keys that came later are left out where they change nothing: without a split by slice, where fractions
+        leave patients out, and the path of a set that has none.
         """
         content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         if self.slice_split is None:
             del content["slice_split"]
+        if self.left_out == PATIENTS:
+            del content["left_out"]
         for name, item in self.sets.items():
             if item.path is None:
                 del content["sets"][name]["path"]

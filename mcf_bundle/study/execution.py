@@ -244,7 +244,7 @@ def _inference_ids(run: RunOnSet, place: Workplace) -> dict[str, Any]:
     """Return the ids of inference.json for a set, with the checkpoints that the study trained for it."""
     settings = place.config.sets[run.set_name]
     source = settings if settings.of is None else place.config.sets[settings.of]
-    trained = {CKPT_IDS[role]: str(place.folder.of(needed) / BEST) for role, needed in run.networks.items()}
+    trained = {CKPT_IDS[role]: str(_best(place.folder.of(needed))) for role, needed in run.networks.items()}
     for path in trained.values():
         refuse_leaks(Path(path), place.datalists[run.split])
     return {**place.config.generator.inference, **source.overrides, **trained}
@@ -336,11 +336,11 @@ def evaluate(run: ModelRun, place: Workplace) -> None:
 
     Raises:
         LeakageError: its checkpoint knows a patient of an evaluation set.
-        McfError: for bad data.
+        McfError: for bad data, or if no epoch of the training was the best.
         RuntimeError: from MONAI, around an error of the run.
     """
     model, folder = place.config.models[run.model], place.folder.of(run.id)
-    ckpt, by_slice = folder / TRAINING_FOLDER / BEST, run.split.question == BY_SLICE
+    ckpt, by_slice = _best(folder / TRAINING_FOLDER), run.split.question == BY_SLICE
     if not by_slice:
         refuse_leaks(ckpt, place.datalists[run.split])
     evaluation = {
@@ -354,6 +354,16 @@ def evaluate(run: ModelRun, place: Workplace) -> None:
         **(evaluation_overrides(run.task) if by_slice else {}),
     }
     run_bundle(model.bundle, ("train.json", "evaluate.json"), evaluation, place.line)
+
+
+def _best(training: Path) -> Path:
+    """Return the checkpoint of a training's best epoch."""
+    ckpt = training / BEST
+    if not ckpt.exists():
+        problem = f"has no {BEST}: no epoch had a figure that is defined on the validation patients"
+        remedy = "give them more tumors: a larger validation_share, or another split_seed"
+        raise DataError(training, problem, remedy)
+    return ckpt
 
 
 def epochs_alone(share: float, model: Model) -> int:

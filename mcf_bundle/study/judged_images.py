@@ -15,6 +15,7 @@ from mcf_bundle.generation.image_evaluation import QUALITY_FILE, TEXTURE_FILE
 from mcf_bundle.generation.image_evaluation_measures import CROPS, WHOLE
 from mcf_bundle.generation.image_evaluation_sets import SYNTHETIC
 from mcf_bundle.generation.report_table import Table
+from mcf_bundle.metrics.memorization_summary import COPY
 from mcf_bundle.study.config import StudyConfig
 from mcf_bundle.study.folder import StudyFolder
 from mcf_bundle.study.judging import PROFILES_FILE
@@ -117,8 +118,8 @@ def _figure(row: Mapping[str, str], metric: str) -> dict[str, Any]:
 
 def _copies(audit: Mapping[str, Any]) -> dict[str, Any]:
     """Return the share of images that the audit lists as copies of a training tumor."""
-    rows = [row for rows in audit["summary"].values() for row in rows]
-    images = max(row["n"] for row in rows)
+    rows = audit["summary"][COPY]
+    images = rows[0]["n"]
     return {
         "of": SYNTHETIC,
         "region": "",
@@ -127,7 +128,7 @@ def _copies(audit: Mapping[str, Any]) -> dict[str, Any]:
         "low": float("nan"),
         "high": float("nan"),
         "n": images,
-        "patients": max(row["patients"] for row in rows),
+        "patients": rows[0]["patients"],
         "reference_n": rows[0]["held_out_n"],
         "reference_patients": rows[0]["held_out_patients"],
         "extractor": audit["extractor"],
@@ -138,15 +139,17 @@ def _copies(audit: Mapping[str, Any]) -> dict[str, Any]:
 def _shown(title: str, figures: Sequence[Mapping[str, Any]]) -> Table:
     cells = {(item["of"], item["region"], item["metric"]): item for item in figures}
     names = list(dict.fromkeys(item["of"] for item in figures))
+    counts = {name: _counts(cells[name, WHOLE, METRICS[0]]) for name in names}
     rows = tuple(
-        (name, *(_cell(cells.get((name, *key))) for key in COLUMNS), _counts(cells[name, WHOLE, METRICS[0]]))
+        (name, *(_cell(cells.get((name, *key)), counts[name]) for key in COLUMNS), counts[name])
         for name in names
     )
     first, copies = figures[0], cells[SYNTHETIC, "", COPIES]
     note = (
         f"Reference: tumors of test patients ({first['reference_n']} of {first['reference_patients']}). "
         f"Copies: of all {copies['n']} images, limits from tumors of validation patients "
-        f"({copies['reference_n']} of {copies['reference_patients']}). Features: {first['extractor']}."
+        f"({copies['reference_n']} of {copies['reference_patients']}). Features: {first['extractor']}. "
+        "Counts in a cell are its own."
     )
     warnings = dict.fromkeys(text for item in figures for text in item["warnings"].split("; ") if text)
     if warnings:
@@ -154,11 +157,13 @@ def _shown(title: str, figures: Sequence[Mapping[str, Any]]) -> Table:
     return Table(title, ("images", *COLUMNS.values(), "n, patients"), rows, note)
 
 
-def _cell(item: Mapping[str, Any] | None) -> str:
+def _cell(item: Mapping[str, Any] | None, counts: str) -> str:
+    """Write a figure, with its own counts where they are not those of the row."""
     if item is None or item["value"] != item["value"]:
         return "-"
     interval = "" if item["low"] != item["low"] else f" [{item['low']:.3g}, {item['high']:.3g}]"
-    return f"{item['value']:.3g}{interval}"
+    own = "" if _counts(item) == counts else f" ({_counts(item)})"
+    return f"{item['value']:.3g}{interval}{own}"
 
 
 def _counts(item: Mapping[str, Any]) -> str:

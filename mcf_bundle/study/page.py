@@ -14,7 +14,7 @@ from mcf_bundle.generation.report import Figure, ReportContent, Section
 from mcf_bundle.generation.report_table import Table
 from mcf_bundle.study.answer import primary_details, primary_sentence, where_mcf_does_not_help
 from mcf_bundle.study.comparisons import Comparison, real_only
-from mcf_bundle.study.config import StudyConfig
+from mcf_bundle.study.config import TUMORS, StudyConfig
 from mcf_bundle.study.curves import Curve, draw_curves
 from mcf_bundle.study.difference_plot import draw_differences
 from mcf_bundle.study.judged_images import JudgedImages
@@ -113,6 +113,10 @@ _SETS_TUNING_TEXT = (
     "Of the synthetic sets only MCF's settings are chosen beforehand, by ranking images on validation "
     "patients; composites and the other sets made of it take the same plan and have nothing to tune."
 )
+_TUMORS_TEXT = (
+    "A fraction is the share of the training patients who keep their tumors; the others train with slices "
+    "away from theirs."
+)
 _SECONDARY_TEXT = (
     "Every arm against 'real only' (the first arm without synthetic slices), against the same augmentation "
     "without synthetic slices, and against the composites. p is by sign flips over patients, adjusted "
@@ -200,7 +204,8 @@ def _segmentation_text(table: StudyTable) -> str:
 
 def _primary_text(config: StudyConfig) -> str:
     sets = [_SETS_TUNING_TEXT] if mcf_arm(config) else []
-    return " ".join([_PRIMARY_TEXT, _TUNING_TEXT, *sets])
+    tumors = [_TUMORS_TEXT] if config.left_out == TUMORS else []
+    return " ".join([_PRIMARY_TEXT, _TUNING_TEXT, *sets, *tumors])
 
 
 def _order(item: Comparison, config: StudyConfig) -> tuple[Any, ...]:

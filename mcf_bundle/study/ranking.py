@@ -35,14 +35,14 @@ from mcf_bundle.study.ranking_measures import (
     read_quality,
 )
 from mcf_bundle.study.ranking_pairs import compare_images, paired_table
-from mcf_bundle.study.ranking_plot import draw_ranking
+from mcf_bundle.study.ranking_plot import draw_pairs, draw_ranking
 from mcf_bundle.study.ranking_tables import quality_table, ranking_table
 from mcf_bundle.study.splits import patients_of
 from mcf_bundle.study.tables import write_tables
 
 logger = logging.getLogger(__name__)
 
-FINALISTS_FILE, PLOT_FILE = "finalists.json", "plots/ranking.svg"
+FINALISTS_FILE, PLOT_FILE, PAIRS_FILE = "finalists.json", "plots/ranking.svg", "plots/paired.svg"
 
 
 def rank_settings(
@@ -94,6 +94,8 @@ def rank_settings(
         ]
         write_tables(folder.path / "tables", tables)
         write_text(folder.path / PLOT_FILE, draw_ranking(ranked))
+        if pairs:
+            write_text(folder.path / PAIRS_FILE, draw_pairs(pairs))
         chosen = [item for item in ranked if item.finalist]
         if not any(item.complete for item in ranked):
             problem = "no setting has enough images that pass the gate"

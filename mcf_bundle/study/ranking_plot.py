@@ -1,14 +1,17 @@
-"""A ranking as a drawing: what each setting scored, with its interval."""
+"""A ranking as drawings: what each setting scored, and what it changes image by image, with intervals."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from mcf_bundle.study.ranking_measures import NOTHING, Figure
+from mcf_bundle.study.ranking_pairs import METRICS, PairedLine
 
 if TYPE_CHECKING:
-    from mcf_bundle.study.ranking_measures import Figure, Ranked
+    from mcf_bundle.study.ranking_measures import Ranked
 
 LEFT, PANEL, GAP, ROW, TOP = 330, 200, 30, 24, 40
 """Width of the names and of a panel, distance of panels, height of a row and of the titles."""
@@ -20,7 +23,21 @@ PANELS = (
 )
 """Figure, title, which side is good, and where a line helps."""
 
-WIDTH = LEFT + len(PANELS) * (PANEL + GAP)
+
+class Panel(NamedTuple):
+    """What a panel shows.
+
+    Attributes:
+        title: above it.
+        line: where a line helps the eye; None for none.
+        figures: one a row, nan where there is nothing.
+        filled: whether each dot is filled.
+    """
+
+    title: str
+    line: float | None
+    figures: Sequence[Figure]
+    filled: Sequence[bool]
 
 
 def draw_ranking(ranked: Sequence[Ranked]) -> str:
@@ -33,33 +50,56 @@ def draw_ranking(ranked: Sequence[Ranked]) -> str:
         An ``<svg>`` element without script and without address. Dots are figures, lines 95 % intervals; the
         dots of finalists are filled. A setting without a figure has an empty row.
     """
-    bottom = TOP + ROW * len(ranked)
+    finalists = [item.finalist for item in ranked]
+    panels = [
+        Panel(f"{title} ({good})", line, [getattr(item.measured, name) for item in ranked], finalists)
+        for name, title, good, line in PANELS
+    ]
+    names = {item.measured.setting.name: item.finalist for item in ranked}
+    return _draw(names, panels, "; ".join(map(_words, ranked)))
+
+
+def draw_pairs(lines: Sequence[PairedLine]) -> str:
+    """Draw what each setting changes image by image, a row each, with a panel for each figure, as SVG.
+
+    Args:
+        lines: at least one.
+
+    Returns:
+        An ``<svg>`` element as `draw_ranking` does. Dots are mean differences to the first setting, lines
+        95 % intervals over patients; the dots of intervals without 0 are filled.
+    """
+    found = {(line.setting, line.metric): Figure(line.difference, line.low, line.high) for line in lines}
+    names = dict.fromkeys((line.setting for line in lines), False)
+    panels = []
+    for metric, (_, _, title) in METRICS.items():
+        figures = [found.get((name, metric), NOTHING) for name in names]
+        if any(math.isfinite(figure.value) for figure in figures):
+            panels.append(Panel(title, 0.0, figures, [f.low > 0 or f.high < 0 for f in figures]))
+    words = "; ".join(f"{line.setting}: {METRICS[line.metric][2]} {line.difference:+.3f}" for line in lines)
+    return _draw(names, panels, f"Differences to {lines[0].against}: {words}")
+
+
+def _draw(names: Mapping[str, bool], panels: Sequence[Panel], words: str) -> str:
+    """Draw rows by their names, bold where that says so, and panels side by side."""
+    bottom = TOP + ROW * len(names)
     parts = [
         f'<text x="{LEFT - 14}" y="{_y(row) + 4:.0f}" text-anchor="end" '
-        f'font-weight="{600 if item.finalist else 400}">{escape(item.measured.setting.name)}</text>'
-        for row, item in enumerate(ranked)
+        f'font-weight="{600 if bold else 400}">{escape(name)}</text>'
+        for row, (name, bold) in enumerate(names.items())
     ]
-    filled = [item.finalist for item in ranked]
-    for number, (name, title, good, line) in enumerate(PANELS):
-        figures: list[Figure] = [getattr(item.measured, name) for item in ranked]
-        left = LEFT + number * (PANEL + GAP)
-        parts.append(_panel(left, bottom, f"{title} ({good})", line, figures, filled))
-    words = escape("; ".join(map(_words, ranked)), quote=True)
+    for number, panel in enumerate(panels):
+        parts.append(_panel(LEFT + number * (PANEL + GAP), bottom, panel))
+    width = LEFT + len(panels) * (PANEL + GAP)
     return (
-        f'<svg role="img" aria-label="{words}" viewBox="0 0 {WIDTH} {bottom + 30}" fill="currentColor" '
-        'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" font-size="13" '
+        f'<svg role="img" aria-label="{escape(words, quote=True)}" viewBox="0 0 {width} {bottom + 30}" '
+        'fill="currentColor" xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" font-size="13" '
         f'style="background:#fff;color:#1c2024">{"".join(parts)}</svg>\n'
     )
 
 
-def _panel(
-    left: float,
-    bottom: float,
-    title: str,
-    line: float | None,
-    figures: Sequence[Figure],
-    filled: Sequence[bool],
-) -> str:
+def _panel(left: float, bottom: float, panel: Panel) -> str:
+    title, line, figures, filled = panel
     values = [v for f in figures for v in (f.value, f.low, f.high) if math.isfinite(v)]
     values += [] if line is None else [line]
     low, high = min(values, default=0.0), max(values, default=1.0)

@@ -30,7 +30,8 @@ _QUALITY_NOTE = (
     "KID, FID and profiles: low is good; MS-SSIM: similarity within the set, that of real tumors is good; "
     "texture AUC: 0.5 is best; rim: that of held-out real tumors is good. Copies: share of tumors nearer to "
     "a training tumor than 99 % of held-out ones; donor drop: how much the diffusion lowers the correlation "
-    "with the donor. In brackets: 95 % interval by bootstrap over patients."
+    "with the donor. In brackets: 95 % interval by bootstrap over patients. Of copies the "
+    "patients are the donors. Counts in a cell are its own."
 )
 
 _SHOWN = {
@@ -87,19 +88,27 @@ def _region_table(
     for setting, set_, title in wanted:
         cells = [found.get((setting, set_, metric)) for metric in metrics]
         if any(cells):
-            figures = (_figure_cell(cell, _SHOWN[m][1]) for m, cell in zip(metrics, cells, strict=True))
-            size = next(cell for cell in cells if cell)
-            rows.append((title, *figures, f"{size.n} of {size.patients}"))
+            counts = next(_counts(cell) for cell in cells if cell)
+            figures = (
+                _figure_cell(cell, _SHOWN[m][1], counts) for m, cell in zip(metrics, cells, strict=True)
+            )
+            rows.append((title, *figures, counts))
     columns = ("images", *(_SHOWN[metric][0] for metric in metrics), "n, patients")
     title = f"{region.capitalize()}, against tumors of {' and '.join(reference)} patients"
     return Table(title, columns, tuple(rows), _QUALITY_NOTE)
 
 
-def _figure_cell(line: QualityLine | None, digits: int) -> str:
+def _figure_cell(line: QualityLine | None, digits: int, counts: str) -> str:
+    """Write a figure, with its own counts where they are not those of the row."""
     if line is None:
         return "-"
     value, low, high = (math.nan if end is None else end for end in (line.value, line.low, line.high))
-    return with_interval(value, low, high, digits)
+    own = "" if _counts(line) == counts or value != value else f" ({_counts(line)})"
+    return with_interval(value, low, high, digits) + own
+
+
+def _counts(line: QualityLine) -> str:
+    return f"{line.n} of {line.patients}"
 
 
 def ranking_table(ranked: Sequence[Ranked], reference: Sequence[str]) -> StudyTable:

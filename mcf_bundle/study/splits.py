@@ -22,11 +22,14 @@ from mcf_bundle.data.splits import (
     split_slices,
 )
 from mcf_bundle.errors import ArgumentError, DataError
-from mcf_bundle.study.config import StudyConfig
+from mcf_bundle.study.config import TUMORS, StudyConfig
 
 CROSS_VALIDATION, INSTITUTION, BY_SLICE = "cross_validation", "institution_left_out", "split_by_slice"
 QUESTIONS: Mapping[str, str] = {CROSS_VALIDATION: "f", INSTITUTION: "i", BY_SLICE: "s"}
 """On what the models are tested, with the first letter of the splits' names; the last one leaks by design."""
+
+TUMOR_MARGIN = 2
+"""Slices on either side of a tumor that go with it: none of a triplet that trains shows any of it."""
 
 _KEPT, _LEFT_OUT = "kept", "left out"
 
@@ -77,7 +80,8 @@ def make_datalists(cohort: Cohort, config: StudyConfig) -> dict[Split, Datalist]
         config: the study.
 
     Returns:
-        A datalist by split. Training patients left out by a fraction stand in `skipped`.
+        A datalist by split. Training patients left out by a fraction stand in `skipped`. Where only their
+        tumors are left out, they train, and their slices near a tumor are not listed.
 
     Raises:
         ArgumentError: there are too few patients, or a fold's patient or institution does not exist.
@@ -96,8 +100,9 @@ def make_datalists(cohort: Cohort, config: StudyConfig) -> dict[Split, Datalist]
             continue
         test = tests[split.question, split.fold]
         rest = [item for patient, item in traits.items() if patient not in test]
-        parts = _part(rest, config, split)
-        found[split] = _restrict(everybody, dict.fromkeys(test, TEST) | parts, split)
+        parts = dict.fromkeys(test, TEST) | _part(rest, config, split)
+        healthy = _without_tumors(cohort, parts) if config.left_out == TUMORS else {}
+        found[split] = _restrict(everybody, parts, healthy, split)
     return found
 
 
@@ -192,15 +197,31 @@ def _steps(fractions: Iterable[float], last: float) -> list[float]:
     return sorted((share for share in set(fractions) if last <= share < 1), reverse=True)
 
 
-def _restrict(everybody: Datalist, parts: dict[str, str], split: Split) -> Datalist:
-    """Give the entries their patients' parts; who has none moves to `skipped`."""
+def _without_tumors(cohort: Cohort, parts: Mapping[str, str]) -> dict[str, frozenset[int]]:
+    """Return the numbers of the slices that are left of each patient without a part when tumors go."""
+    found = {
+        volume.patient: frozenset(
+            number
+            for number, distance in zip(volume.slice_numbers, volume.tumor_distance, strict=True)
+            if distance > TUMOR_MARGIN
+        )
+        for volume in cohort.volumes
+        if volume.patient not in parts
+    }
+    return {patient: numbers for patient, numbers in found.items() if numbers}
+
+
+def _restrict(
+    everybody: Datalist, parts: dict[str, str], healthy: Mapping[str, frozenset[int]], split: Split
+) -> Datalist:
+    """Give the entries their patients' parts; who has none trains with healthy slices, or is skipped."""
     fold = int(split.fold) if split.question == CROSS_VALIDATION else None
     entries = tuple(
-        replace(entry, split=parts[entry.patient], fold=fold)
+        replace(entry, split=parts.get(entry.patient, TRAIN), fold=fold)
         for entry in everybody.entries
-        if entry.patient in parts
+        if entry.patient in parts or entry.slice in healthy.get(entry.patient, ())
     )
-    left_out = sorted({entry.patient for entry in everybody.entries} - parts.keys())
+    left_out = sorted({entry.patient for entry in everybody.entries} - parts.keys() - healthy.keys())
     reason = f"not among the {100 * split.fraction:g} % of the training patients"
     return replace(
         everybody, entries=entries, skipped={**everybody.skipped, **dict.fromkeys(left_out, reason)}

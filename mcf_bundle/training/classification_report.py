@@ -91,8 +91,8 @@ def level_alone(data: TrainingData, split: str) -> dict[str, float]:
     """
     training = [case for case in data.cases(TRAIN) if not is_generated(case.patient)]
     reliable = [case for case in training if case.level_is_reliable]
-    by_level = [level for case in reliable for level in case.level], _labels(reliable)
-    by_place = [place for case in training for place in _places(case)], _labels(training)
+    by_level = [level for case in reliable for level in case.level[case.listed]], _labels(reliable)
+    by_place = [place for case in training for place in _places(case)[case.listed]], _labels(training)
     found = {}
     for case in data.cases(split):
         use_level = case.level_is_reliable and bool(reliable)
@@ -108,7 +108,7 @@ def _places(case: Case) -> NDArray[np.float64]:
 
 
 def _labels(cases: Sequence[Case]) -> list[int]:
-    return [int(label) for case in cases for label in case.volume.labels]
+    return [int(label) for case in cases for label in case.volume.labels[case.listed]]
 
 
 def level_rows(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,9 @@ def test_rejections_by_limits_that_were_given_count_and_are_warned_of() -> None:
         "a figure of theirs is undefined, or limits were set.",
     )
     assert limits.warnings(0.11) == ()
+    (of_others,) = replace(limits, rejects_training=0.0, rejects_validation=0.9).warnings(0.05)
+    assert of_others.startswith("The gate rejects 90.0 % of")
+    assert of_others.endswith("or what the gate's classifier learned does not hold for other patients.")
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,13 @@ def test_more_than_sixty_percent_rejected_stop_the_run_and_name_the_reasons(case
         run(cases, rejecting("eeeeee" + "o" * 10))
 
 
+def test_a_gate_that_rejects_real_tumors_of_other_patients_too_is_named(cases: dict[str, Case]) -> None:
+    limits = replace(ODD_REJECTED, rejects_validation=0.906, counts=(59, 32))
+    words = r"rejected 10 of 16 .*, and 91 % of the real validation tumors; check start_step.* the gate on"
+    with pytest.raises(GateError, match=words):
+        run(cases, rejecting("eeeeee" + "o" * 10), limits=limits)
+
+
 @pytest.mark.parametrize("share", ["eeooo" * 3 + "eeooo", "o" * 15, "e" * 8 + "o" * 12])
 def test_up_to_sixty_percent_or_few_images_do_not(cases: dict[str, Case], share: str) -> None:
     outcome = run(cases, rejecting(share)).outcome

@@ -1,17 +1,19 @@
-"""Who may train, validate or test beside checkpoints that know some of the patients."""
+"""Who may train, validate or test beside checkpoints that know some of the patients; who lends tumors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mcf_bundle.data.datalist import Datalist, make_datalist
 from mcf_bundle.data.lgg import Cohort, read_cohort
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
 from mcf_bundle.errors import LeakageError
-from mcf_bundle.generation.source import check_unseen, split_around
+from mcf_bundle.generation.source import GenerationSource, PoolRules, check_unseen, split_around
 from mcf_bundle.networks.checkpoint import Checkpoint, hash_patient
 
 
@@ -104,3 +106,21 @@ def test_a_checkpoint_that_knows_no_evaluation_patient_is_fine(
     datalist: Datalist, how: str, split: str
 ) -> None:
     check_unseen(datalist, {"ckpt": checkpoint(**{how: of_split(datalist, split)})})
+
+
+# --- Patients without any tumor --------------------------------------------------------------------
+
+
+def test_patients_without_a_tumor_are_hosts_and_no_donors(cohort: Cohort, datalist: Datalist) -> None:
+    healthy = set(of_split(datalist, TRAIN)[::2])
+    volumes = tuple(
+        replace(volume, mask=np.zeros_like(volume.mask)) if volume.patient in healthy else volume
+        for volume in cohort.volumes
+    )
+    emptied = Cohort(cohort.root, volumes)
+    before = GenerationSource(cohort, datalist, PoolRules())
+    after = GenerationSource(emptied, make_datalist(emptied), PoolRules())
+    assert healthy & set(before.donors.patients)
+    assert not healthy & set(after.donors.patients)
+    training = healthy & set(of_split(after.datalist, TRAIN))
+    assert training & set(after.hosts.patients)

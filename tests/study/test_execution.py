@@ -9,10 +9,12 @@ import pytest
 from mcf_bundle.data.datalist import Datalist
 from mcf_bundle.data.lgg import read_cohort
 from mcf_bundle.data.splits import TEST, TRAIN, VALIDATION
-from mcf_bundle.errors import LeakageError
+from mcf_bundle.errors import DataError, LeakageError
 from mcf_bundle.networks.checkpoint import save_checkpoint
 from mcf_bundle.study.config import Model
-from mcf_bundle.study.execution import epochs_alone, refuse_leaks
+from mcf_bundle.study.execution import Workplace, epochs_alone, evaluate, refuse_leaks
+from mcf_bundle.study.folder import StudyFolder
+from mcf_bundle.study.runs import ModelRun, list_runs
 from mcf_bundle.study.splits import make_datalists, patients_of
 from tests.study.studies import make_config
 
@@ -62,3 +64,11 @@ def test_a_checkpoint_without_a_list_of_patients_is_refused(datalist: Datalist, 
 def test_an_epoch_is_left_for_the_arm_s_own_share(share: float, epochs: int, alone: int) -> None:
     model = Model("tumor_segmentation", {"epoch_length": 1, "max_epochs": epochs})
     assert epochs_alone(share, model) == alone
+
+
+def test_a_training_without_a_best_epoch_is_named_with_the_reason(tmp_path: Path) -> None:
+    config = make_config()
+    run = next(run for run in list_runs(config) if isinstance(run, ModelRun))
+    place = Workplace(config, tmp_path, StudyFolder(tmp_path / "study"), {}, {})
+    with pytest.raises(DataError, match=r"has no model_best.pt: no epoch had a figure .* validation_share"):
+        evaluate(run, place)

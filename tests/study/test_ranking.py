@@ -32,7 +32,8 @@ from mcf_bundle.study import ranking
 from mcf_bundle.study.ranking import as_study, rank_settings
 from mcf_bundle.study.ranking_config import RankingConfig, Setting, read_ranking
 from mcf_bundle.study.ranking_measures import Figure, Measured, rank
-from mcf_bundle.study.ranking_plot import draw_ranking
+from mcf_bundle.study.ranking_pairs import PairedLine
+from mcf_bundle.study.ranking_plot import draw_pairs, draw_ranking
 from mcf_bundle.study.ranking_tables import ranking_table
 from mcf_bundle.study.splits import make_datalists, write_datalists
 from tests.generation.bundle_runs import OPEN_GATE, gate, make_workflow
@@ -140,13 +141,14 @@ def test_settings_of_other_ids_share_a_table() -> None:
 
 
 def test_the_shipped_searches_are_read() -> None:
-    search, generators = (
-        read_ranking(config_path(f"studies/lgg_{name}")) for name in ("search", "generators")
+    search, generators, add = (
+        read_ranking(config_path(f"studies/lgg_{name}")) for name in ("search", "generators", "add")
     )
     assert search.reference == (VALIDATION,)
     assert {"base", "no_harmonization", "add"} <= {setting.name for setting in search.settings}
     assert TEST in generators.reference
-    assert generators.finalists == 0
+    assert generators.finalists == add.finalists == 0
+    assert [setting.name for setting in add.settings] == ["replace", "add"]
 
 
 def test_an_unknown_key_names_those_that_exist(tmp_path: Path) -> None:
@@ -359,3 +361,19 @@ def test_the_drawing_has_a_row_for_each_setting_and_fills_the_finalists() -> Non
 def test_a_ranking_without_any_figure_is_drawn_too() -> None:
     nothing = [measured("a", math.nan, math.nan, math.nan)]
     assert "circle" not in draw_ranking(rank(nothing, 1))
+
+
+def test_the_drawing_of_pairs_fills_what_is_surely_not_zero() -> None:
+    lines = [
+        PairedLine("a", "base", "label_dice", 0.2, 0.1, 0.3, 4, 3),
+        PairedLine("a", "base", "flair_rim", 0.1, -0.1, 0.3, 4, 3),
+        PairedLine("b", "base", "label_dice", -0.2, -0.3, -0.1, 4, 3),
+    ]
+    drawing = ElementTree.fromstring(draw_pairs(lines))
+    texts = [text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[:3] == ["a", "b", "label consistency, Dice"]
+    assert "rim in FLAIR" in texts
+    dots = list(drawing.iter("{http://www.w3.org/2000/svg}circle"))
+    assert [dot.get("fill") for dot in dots] == ["#0f6b75", "#0f6b75", "#fff"]
+    assert float(str(dots[1].get("cx"))) < float(str(dots[0].get("cx")))
+    assert str(drawing.get("aria-label")).startswith("Differences to base: a: label consistency, Dice +0.200")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mcf_bundle.errors import ArgumentError, DataError
-from mcf_bundle.study.config import Primary
+from mcf_bundle.study.config import TUMORS, Primary
 from mcf_bundle.study.curves import draw_curves
 from mcf_bundle.study.report import write_report
 from tests.study.simulated import (
@@ -120,6 +120,9 @@ def test_the_page_says_what_was_tuned_for_whom(study_folder: Path, tmp_path: Pat
     text = (tmp_path / "report.md").read_text()
     assert "No arm's training settings were tuned" in text
     assert "chosen beforehand" not in text
+    assert "keep their tumors" not in text
+    report(tmp_path, segmentation_rows(), config=config_with(left_out=TUMORS))
+    assert "training patients who keep their tumors" in (tmp_path / "report.md").read_text()
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
