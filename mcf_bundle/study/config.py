@@ -275,6 +275,9 @@ class StudyConfig:
                 "left_out": partial(check_known, known=LEFT_OUT),
             },
         )
+        if self.left_out == TUMORS and min(self.fractions) == 1:
+            problem = f"every fraction is 1, so no patient would be without {TUMORS}"
+            raise ArgumentError("StudyConfig.left_out", problem, "give a fraction below 1, or leave it out")
         if self.institutions:
             check_list("StudyConfig.institutions", self.institutions, check=check_text)
         for name, arm in self.arms.items():

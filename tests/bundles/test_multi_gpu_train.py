@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -96,14 +97,18 @@ def train(folder: Path, *arguments: Any) -> Run:
 
 
 @pytest.fixture(scope="module")
-def one_process(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
-    """Gives a training's run with one process, made once."""
+def one_process(
+    phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Run]]:
+    """Gives a training's run with one process, made once; some 500 MB, removed after the last test."""
+    folder = tmp_path_factory.mktemp("one")
 
     @cache
     def make(training: str) -> Run:
-        return train(tmp_path_factory.mktemp("one") / training, phantom_cohort, training, 1)
+        return train(folder / training, phantom_cohort, training, 1)
 
-    return make
+    yield make
+    shutil.rmtree(folder)
 
 
 def largest_difference(one: dict[str, Any], other: dict[str, Any]) -> float:

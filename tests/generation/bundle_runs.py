@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +13,15 @@ import pytest
 from monai.bundle import ConfigParser
 
 from mcf_bundle.errors import McfError
-from mcf_bundle.generation import workflow
-from mcf_bundle.generation.gate import GateLimits
+from mcf_bundle.generation import loop, workflow
+from mcf_bundle.generation.gate import GateLimits, GateResult
+from mcf_bundle.generation.materials import Materials
 from mcf_bundle.generation.workflow import GenerationWorkflow
 from mcf_bundle.resources import bundle_root
 
 KEY = "a key of the tests, long enough"
 OPEN_GATE = GateLimits({"change_outside": (-np.inf, np.inf)})
 CLOSED_GATE = GateLimits({"change_outside": (np.inf, np.inf)})
-
-
-@dataclass(frozen=True)
-class PickyGate(GateLimits):
-    """Rejects a third of all images by a digit of their contrast: for no reason, but always the same ones."""
-
-    def broken(self, figures: Mapping[str, float]) -> tuple[str, ...]:
-        return ("flair_contrast",) if round(figures["flair_contrast"] * 1e5) % 3 == 1 else ()
-
-
-PICKY_GATE = PickyGate({"flair_contrast": (0.0, 1.0)})
 
 
 def make_workflow(dataset_dir: Path, output_dir: Path, **overrides: Any) -> GenerationWorkflow:
@@ -57,6 +47,23 @@ def gate(limits: GateLimits) -> Iterator[None]:
     """Put other limits in the place of the fitted ones, so that the shipped weights decide nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workflow, "fit_gate", lambda *_, **__: limits)
+        yield
+
+
+@contextmanager
+def picky_gate() -> Iterator[None]:
+    """Reject the first candidate of the rows 1, 4, 7, ..., and the first two of the rows 2, 5, 8, ...
+
+    What the images show decides nothing: their last digits differ from one kind of processor to another.
+    """
+    judge = loop._judge
+
+    def picky(item: Materials, *arguments: Any) -> GateResult:
+        rejects = item.row.candidates.index(item.candidate) < item.row.row % 3
+        return replace(judge(item, *arguments), reasons=("flair_contrast",) if rejects else ())
+
+    with gate(GateLimits({"flair_contrast": (0.0, 1.0)})), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_judge", picky)
         yield
 
 

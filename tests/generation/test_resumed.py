@@ -16,7 +16,7 @@ from mcf_bundle.generation.output_folder import SHARDS_FOLDER
 from mcf_bundle.generation.run_output import RunOutput
 from mcf_bundle.generation.workflow import GenerationWorkflow
 from tests.file_contents import contents
-from tests.generation.bundle_runs import PICKY_GATE, gate, make_workflow, sharing
+from tests.generation.bundle_runs import make_workflow, picky_gate, sharing
 
 COUNT = 6
 SETTINGS = {"num_images": COUNT, "compute_batch": 2, "batch_size": 2, "steps": 1, "guidance_scale": 0.0}
@@ -30,7 +30,7 @@ class CutOffError(Exception):
 def whole(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> GenerationWorkflow:
     """A run that came to its end."""
     workflow = make_workflow(phantom_cohort, tmp_path_factory.mktemp("whole"), **SETTINGS)
-    with gate(PICKY_GATE):
+    with picky_gate():
         workflow.run()
     return workflow
 
@@ -44,7 +44,7 @@ def start(whole: GenerationWorkflow, tmp_path: Path) -> Iterator[Callable[..., G
         workflow.run()
         return workflow
 
-    with gate(PICKY_GATE):
+    with picky_gate():
         yield run
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcf_bundle.errors import IncompleteError
 from mcf_bundle.generation.run_output import RunOutput
 from mcf_bundle.generation.workflow import GenerationWorkflow
 from tests.file_contents import contents
-from tests.generation.bundle_runs import PICKY_GATE, gate, make_workflow, sharing
+from tests.generation.bundle_runs import make_workflow, picky_gate, sharing
 from tests.long.killing import Work, duration_of, from_the_start, see_through
 
 pytestmark = pytest.mark.long
@@ -29,20 +26,14 @@ KILLS_A_RUN = 5
 def whole(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GenerationWorkflow]:
     """A run that nobody disturbed."""
     workflow = make_workflow(phantom_cohort, tmp_path_factory.mktemp("whole"), **SETTINGS)
-    with gate(PICKY_GATE):
-        generate(workflow)
-        yield workflow
-
-
-def generate(workflow: GenerationWorkflow) -> None:
-    """Run it; rows whose spares the gate rejected are missing in every run."""
-    with suppress(IncompleteError):
+    with picky_gate():
         workflow.run()
+        yield workflow
 
 
 def whole_run(workflow: GenerationWorkflow) -> Work:
     """Generate; it may be killed from the first moment on."""
-    return from_the_start(partial(generate, workflow))
+    return from_the_start(workflow.run)
 
 
 def merging(workflow: GenerationWorkflow) -> Work:
@@ -57,7 +48,7 @@ def merging(workflow: GenerationWorkflow) -> Work:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(RunOutput, "finish", begin_and_finish)
-            generate(workflow)
+            workflow.run()
 
     return work
 

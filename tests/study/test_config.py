@@ -178,6 +178,7 @@ def change(path: str, value: Any) -> Callable[[Content], None]:
         ("folds", [["A", "B"], ["B"]], "folds: folds 0 and 1 overlap: both test B; test each patient in one"),
         ("folds", [["A"]], "folds: 1 fold is no cross-validation"),
         ("fractions", [0.0], "fractions: expected a number > 0 and <= 1, got 0.0"),
+        ("left_out", "tumors", "left_out: every fraction is 1, so no patient would be without tumors"),
         ("validation_share", 1, "validation_share: expected a number > 0 and < 1, got 1"),
         ("institutions", ["CS", 3], "institutions: expected text, got 3"),
         ("arms.mcf.augmentation", "weak", "arms.mcf.augmentation: 'weak' does not exist; choose one of none"),
