@@ -121,7 +121,7 @@ def test_the_page_says_what_was_tuned_for_whom(study_folder: Path, tmp_path: Pat
     assert "No arm's training settings were tuned" in text
     assert "chosen beforehand" not in text
     assert "keep their tumors" not in text
-    report(tmp_path, segmentation_rows(), config=config_with(left_out=TUMORS))
+    report(tmp_path, segmentation_rows(), config=config_with(left_out=TUMORS, fractions=[1.0, 0.5]))
     assert "training patients who keep their tumors" in (tmp_path / "report.md").read_text()
 
 
