@@ -32,6 +32,24 @@ def get_precision(name: str) -> torch.dtype | None:
     return PRECISIONS[name]
 
 
+def fast_precision(device: torch.device | str) -> str:
+    """Return the precision in which a device is fast and loses little, the default of all configs.
+
+    bfloat16 where the hardware computes in it: NVIDIA GPUs since Ampere, processors with AVX512-BF16, AMX or
+    Arm's BF16. Elsewhere it is emulated and slower than float32, which is the answer there, and with a torch
+    that does not tell what the processor has.
+
+    Args:
+        device: where the networks are.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    tell = getattr(torch.cpu, "get_capabilities", dict[str, Any])
+    native = kind == "cpu" and any(has for name, has in tell().items() if "bf16" in name)
+    return "bfloat16" if native else "float32"
+
+
 def autocast_call(network: nn.Module, precision: str, *, channels_last: bool = False) -> Callable[..., Any]:
     """Wrap a network so that autocast surrounds its call alone, and its output is float32.
 

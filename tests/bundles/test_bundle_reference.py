@@ -26,6 +26,10 @@ PHRASES = {
     "cuda if there is one, else cpu": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
     "8 on a GPU, else 4": "$8 if torch.device(@device).type == 'cuda' else 4",
     "true on a GPU, else false": "$torch.device(@device).type == 'cuda'",
+    "bfloat16 where the device computes in it, else float32": {
+        "_target_": "mcf_bundle.networks.precision.fast_precision",
+        "device": "@device",
+    },
     "1 with `neighbors`, else 0": "$1 if @neighbors else 0",
     "`context` with `neighbors`, `mask` with `mask`": "$['context'] * @neighbors + ['mask'] * @mask",
 }
