@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+LEAST_FREE = 2e9
+"""Bytes; all tests together hold up to 0.8 GB at a time in two processes."""
 
 # Runs in this process for one test, and as sitecustomize.py in every Python that a test starts.
 BLOCK_NETWORK = """
@@ -23,6 +28,15 @@ def connect(self, address):
 
 socket.socket.connect = socket.socket.connect_ex = connect
 """
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Stop at once where the disk is nearly full: hundreds of tests would fail, none of them saying why."""
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if not hasattr(session.config, "workerinput") and free < LEAST_FREE:
+        problem = f"{folder}: {free / 1e9:.1f} GB are free and all tests need {LEAST_FREE / 1e9:.0f}"
+        raise pytest.UsageError(f"{problem}; make room, or set TMPDIR to a folder on a larger disk")
 
 
 @pytest.fixture(scope="session", autouse=True)
