@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
-from benchmarks import calls
+from benchmarks import calls, networks, precisions
 from benchmarks.__main__ import GPU_ROWS, main, markdown_of
 from benchmarks.row import Row, Timing, not_measured, time_in_turn
 
@@ -111,3 +112,16 @@ def test_the_docs_show_the_distances_by_solver_and_calls_that_are_in_the_file() 
     assert table.count("\n") == 10, "three solvers by three spacings"
     assert table in (ROOT / "docs/performance.md").read_text()
     assert f"from L = {stored['start_step']})" in (ROOT / "docs/performance.md").read_text()
+
+
+def test_precisions_are_timed_beside_each_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(networks, "SIZE", 32)
+    monkeypatch.setattr(precisions, "fast_precision", lambda device: f"the one of {device.type}")
+    precisions.main(["--preset", "smoke", "--repeats", "2"])
+    first, _, *table = capsys.readouterr().out.splitlines()
+    assert ", the one of " in first
+    assert first.endswith(" threads, 2 runs each")
+    assert [line.split(" | ")[0] for line in table] == ["| Precision", "| ---", "| float32", "| bfloat16"]
+    assert all(re.fullmatch(r"\| \w+( \| \d+ \(\d+ to \d+\)){2} \|", line) for line in table[2:])
