@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
@@ -84,9 +83,8 @@ class Run:
 
 
 def finish(workflow: GenerationWorkflow) -> Run:
-    """Run the job; images whose spares run out may be missing."""
-    with contextlib.suppress(IncompleteError):
-        workflow.run()
+    """Run the job to its end."""
+    workflow.run()
     return Run(workflow, workflow.output_dir)
 
 
